@@ -1,0 +1,269 @@
+//! A cluster's directory: read, planned and applied as a whole.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rayon::prelude::*;
+
+use crate::apply::{self, ApplyError, Progress};
+use crate::certificate::Certificate;
+use crate::inventory::{self, Authorities, AuthorityFiles, Obstacle};
+use crate::key::PrivateKey;
+use crate::manifests;
+use crate::plan::{self, Plan, Reason, Situation};
+use crate::spec::{self, Authority, Cluster, Parsed, SpecErrors};
+use crate::write::{Directory, Disk, Published};
+
+/// The spec's file in a directory.
+pub const SPEC_FILE: &str = "cluster.yaml";
+
+/// Why a directory can't be planned.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// There is no `cluster.yaml`.
+    #[error("{} is no cluster's directory: it has no {SPEC_FILE}", .0.display())]
+    NoSpec(PathBuf),
+    /// The spec can't be read.
+    #[error("{}: {error}", path.display())]
+    UnreadableSpec {
+        /// Its path.
+        path: PathBuf,
+        /// The kernel's answer.
+        error: std::io::Error,
+    },
+    /// The spec is wrong.
+    #[error(transparent)]
+    Spec(#[from] SpecErrors),
+    /// A CA that the spec brings can't be taken up. Every path is a field of the spec.
+    #[error("{}", list(.0))]
+    Brought(Vec<Obstacle>),
+    /// Files in the directory that can be neither used nor replaced.
+    #[error("{}", list(.0))]
+    Obstacles(Vec<Obstacle>),
+}
+
+fn list(obstacles: &[Obstacle]) -> String {
+    obstacles.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// A directory as read: the spec, the authorities, and what the plan made of them.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The spec.
+    pub cluster: Cluster,
+    /// What is allowed in the spec, yet hardly meant.
+    pub warnings: Vec<spec::Diagnostic>,
+    /// `authority/`.
+    pub authorities: Authorities,
+    brought: BTreeMap<Authority, AuthorityFiles>,
+    now: Timestamp,
+}
+
+/// Reads `cluster.yaml` of a directory.
+pub fn read_spec(root: &Path) -> Result<Parsed, LoadError> {
+    let path = root.join(SPEC_FILE);
+    match std::fs::read(&path) {
+        Ok(text) => Ok(spec::parse(&path.display().to_string(), &String::from_utf8_lossy(&text))?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(LoadError::NoSpec(root.to_owned())),
+        Err(error) => Err(LoadError::UnreadableSpec { path, error }),
+    }
+}
+
+impl Loaded {
+    /// Reads a directory's spec and authorities. `now` is the time for which everything is judged.
+    pub fn read(root: &Path, now: Timestamp) -> Result<Self, LoadError> {
+        let Parsed { cluster, warnings } = read_spec(root)?;
+        Self::with_spec(root, root, cluster, warnings, now)
+    }
+
+    /// As [`Loaded::read`], for a spec that is not in the directory (yet). `spec_folder` is where its relative paths
+    /// begin.
+    pub fn with_spec(
+        root: &Path,
+        spec_folder: &Path,
+        cluster: Cluster,
+        warnings: Vec<spec::Diagnostic>,
+        now: Timestamp,
+    ) -> Result<Self, LoadError> {
+        let authorities = inventory::authorities(root, &cluster).map_err(LoadError::Obstacles)?;
+        let brought = brought(spec_folder, &cluster, &authorities, now).map_err(LoadError::Brought)?;
+        let too_shallow = path_lengths(root, &cluster, &authorities);
+        if !too_shallow.is_empty() {
+            return Err(LoadError::Obstacles(too_shallow));
+        }
+        Ok(Self { cluster, warnings, authorities, brought, now })
+    }
+
+    fn situation(&self) -> Situation<'_> {
+        Situation { cluster: &self.cluster, authorities: &self.authorities, brought: &self.brought, now: self.now }
+    }
+
+    /// Plans the whole directory.
+    pub fn plan(&self, root: &Path) -> Result<Plan, LoadError> {
+        let situation = self.situation();
+        let (authority, mut findings) = plan::authority(situation);
+        let paths = inventory::host_paths();
+        let planned: Vec<Result<_, Vec<Obstacle>>> = self
+            .cluster
+            .hosts
+            .par_iter()
+            .map(|host| {
+                let found = inventory::host(root, host.name.as_str(), &paths)?;
+                Ok(plan::host(situation, &authority, host, found))
+            })
+            .collect();
+        let mut obstacles = Vec::new();
+        let mut hosts = Vec::new();
+        for result in planned {
+            match result {
+                Ok((host, found)) => {
+                    hosts.extend(host);
+                    findings.extend(found);
+                }
+                Err(in_the_way) => obstacles.extend(in_the_way),
+            }
+        }
+        let mut removed_hosts = Vec::new();
+        match inventory::host_folders(root) {
+            Ok(folders) => removed_hosts.extend(folders.into_iter().filter(|name| self.cluster.host(name).is_none())),
+            Err(obstacle) => obstacles.push(obstacle),
+        }
+        let manifests = match self.manifests(root, authority.bootstrap_token.is_some()) {
+            Ok(manifests) => manifests,
+            Err(obstacle) => {
+                obstacles.push(obstacle);
+                Vec::new()
+            }
+        };
+        if obstacles.is_empty() {
+            Ok(Plan { authority, manifests, hosts, removed_hosts, findings })
+        } else {
+            Err(LoadError::Obstacles(obstacles))
+        }
+    }
+
+    fn manifests(&self, root: &Path, new_token: bool) -> Result<Vec<(&'static str, Reason)>, Obstacle> {
+        let mut write = Vec::new();
+        let rbac = manifests::rbac(&self.cluster);
+        let token = self.authorities.bootstrap_token.as_ref().map(spec_token_secret);
+        let wanted = [
+            (manifests::RBAC, Some(rbac.as_bytes().to_vec()), false),
+            (manifests::BOOTSTRAP_TOKEN, token, new_token),
+        ];
+        for (name, content, changes) in wanted {
+            let reason = match inventory::manifest(root, name)? {
+                None => Reason::Missing,
+                Some(_) if changes => Reason::Follows("the bootstrap token"),
+                Some(found) if content.as_deref() != Some(found.content.as_slice()) => Reason::ContentDiffers,
+                Some(_) => continue,
+            };
+            write.push((name, reason));
+        }
+        Ok(write)
+    }
+
+    /// Carries out a plan that was made from this reading, under the directory's lock.
+    pub fn apply<D: Disk>(
+        self,
+        directory: &Directory<D>,
+        plan: Plan,
+        progress: &dyn Progress,
+    ) -> Result<Published, ApplyError> {
+        apply::apply(directory, &self.cluster, self.authorities, self.brought, plan, self.now, progress)
+    }
+}
+
+fn spec_token_secret(token: &crate::token::BootstrapToken) -> Vec<u8> {
+    token.to_secret().as_bytes().to_vec()
+}
+
+/// Reads and checks the CAs that the spec brings and that are not taken up yet.
+fn brought(
+    folder: &Path,
+    cluster: &Cluster,
+    authorities: &Authorities,
+    now: Timestamp,
+) -> Result<BTreeMap<Authority, AuthorityFiles>, Vec<Obstacle>> {
+    let mut taken = BTreeMap::new();
+    let mut obstacles = Vec::new();
+    for (authority, paths) in &cluster.authorities.brought {
+        let mut read = |field: &str, path: &Path| -> Option<Vec<u8>> {
+            let path = folder.join(path);
+            let found = match std::fs::metadata(&path) {
+                Ok(_) => std::fs::read(&path),
+                Err(error) => Err(error),
+            };
+            found
+                .map_err(|error| {
+                    obstacles.push(Obstacle::new(format!("authorities.bring.{field}"), format!("{}: {error}", path.display())));
+                })
+                .ok()
+        };
+        let name = plan::brought_name(*authority);
+        let certificate = read(&format!("{name}.certificate"), &paths.certificate);
+        let key = paths.key.as_ref().map(|path| read(&format!("{name}.key"), path));
+        let chain = paths.chain.as_ref().map(|path| read(&format!("{name}.chain"), path));
+        let mut refuse = |field: &str, what: String| {
+            obstacles.push(Obstacle::new(format!("authorities.bring.{name}.{field}"), what));
+        };
+        let mut files = AuthorityFiles::default();
+        if let Some(text) = certificate {
+            match Certificate::all_from_pem(&text) {
+                Ok(certificates) => {
+                    let mut certificates = certificates.into_iter();
+                    files.certificate = certificates.next();
+                    // A file that holds the whole chain is as good as two.
+                    files.chain = certificates.collect();
+                }
+                Err(error) => refuse("certificate", error.to_string()),
+            }
+        }
+        if let Some(Some(text)) = key {
+            match PrivateKey::from_pem(&text) {
+                Ok(key) => files.key = Some(key),
+                Err(error) => refuse("key", error.to_string()),
+            }
+        }
+        if let Some(Some(text)) = chain {
+            match Certificate::all_from_pem(&text) {
+                Ok(chain) => files.chain = chain,
+                Err(error) => refuse("chain", error.to_string()),
+            }
+        }
+        let own = authorities.cas.get(authority).and_then(|files| files.certificate.as_ref());
+        match (own, &files.certificate) {
+            (Some(own), Some(brought)) if own.der != brought.der => refuse(
+                "certificate",
+                format!(
+                    "this cluster already has another CA ({}/{}.crt); a CA is replaced in stages, never by apply: \
+                     take the field out of the spec",
+                    inventory::AUTHORITY,
+                    inventory::authority_stem(*authority)
+                ),
+            ),
+            // Taken up before: authority/ is what counts from then on.
+            (Some(_), _) => {}
+            (None, _) => {
+                obstacles.extend(plan::validate_brought(cluster, *authority, &files, now));
+                taken.insert(*authority, files);
+            }
+        }
+    }
+    if obstacles.is_empty() { Ok(taken) } else { Err(obstacles) }
+}
+
+/// CAs in `authority/` whose path length forbids what the spec now asks of them.
+fn path_lengths(root: &Path, cluster: &Cluster, authorities: &Authorities) -> Vec<Obstacle> {
+    let needs_one = cluster.kubelets.serving == spec::KubeletServing::KubeletCa;
+    let acting = crate::catalog::acting(cluster, Authority::Kubernetes);
+    let certificate = authorities.cas.get(&acting).and_then(|files| files.certificate.as_ref());
+    match certificate.and_then(|certificate| certificate.authority) {
+        Some(Some(0)) if needs_one => vec![Obstacle::new(
+            root.join(inventory::AUTHORITY).join(format!("{}.crt", inventory::authority_stem(acting))),
+            "its path length 0 forbids the kubelet CAs that kubelets.serving: kubelet-ca needs; \
+             set kubelets.serving to cluster-ca",
+        )],
+        _ => Vec::new(),
+    }
+}

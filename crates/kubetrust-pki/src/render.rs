@@ -1,0 +1,248 @@
+//! The content of every file that is not itself made: copies of CAs, kubeconfigs, bundles of keys.
+
+use std::path::{Component, Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::catalog::{self, HostFile, KubeconfigUser, Part, Row, Server, What};
+use crate::certificate::Certificate;
+use crate::inventory::AuthorityFiles;
+use crate::key::PrivateKey;
+use crate::kubeconfig::{Credential, KeySource, Kubeconfig, Source};
+use crate::plan::{AuthorityPlan, Situation, acting_files, url};
+use crate::spec::{Authority, Credentials, Host, HostOrIp};
+
+/// A certificate with its chain, and its key.
+#[derive(Debug)]
+pub struct Leaf {
+    /// The certificate, then the certificates above it that are no roots.
+    pub certificates: Vec<Certificate>,
+    /// Its key.
+    pub key: PrivateKey,
+}
+
+impl Leaf {
+    fn certificate_pem(&self) -> String {
+        self.certificates.iter().map(Certificate::to_pem).collect()
+    }
+
+    fn key_pem(&self) -> Zeroizing<String> {
+        self.key.to_pem().unwrap_or_default()
+    }
+}
+
+/// What a file must contain.
+pub enum Content {
+    /// Exactly this.
+    Bytes(Zeroizing<Vec<u8>>),
+    /// Something that is made by this same plan, named here.
+    Pending(&'static str),
+    /// The file must not be there: what it would hold is kept offline.
+    None,
+}
+
+impl Content {
+    fn text(text: String) -> Self {
+        Self::Bytes(Zeroizing::new(text.into_bytes()))
+    }
+
+    fn secret(text: &Zeroizing<String>) -> Self {
+        Self::Bytes(Zeroizing::new(text.as_bytes().to_vec()))
+    }
+}
+
+/// Renders the files of one host.
+pub struct Renderer<'a> {
+    /// The spec and the authorities.
+    pub situation: Situation<'a>,
+    /// The host.
+    pub host: &'a Host,
+}
+
+impl Renderer<'_> {
+    /// What `file` must contain, given the certificate of its row if that one stays.
+    #[must_use]
+    pub fn render(&self, file: &HostFile, leaf: Option<&Leaf>, authority: &AuthorityPlan) -> Content {
+        let Some(row) = catalog::row(file.row) else { return Content::None };
+        match &row.what {
+            What::Authority { authority: of, .. } => self.authority(*of, file.part, authority),
+            What::Leaf { .. } => leaf.map_or(Content::Pending("its certificate"), |leaf| self.leaf(row, file, leaf, authority)),
+            What::KubeletAuthority => Content::None,
+            What::ServiceAccountKey => self.service_account(file.part, authority),
+            What::BootstrapToken => self.token(file, authority),
+        }
+    }
+
+    fn authority(&self, of: Authority, part: Part, plan: &AuthorityPlan) -> Content {
+        if plan.create.contains(&catalog::acting(self.situation.cluster, of)) {
+            return Content::Pending("its CA");
+        }
+        let Some(files) = self.files(of) else { return Content::Pending("its CA") };
+        match part {
+            Part::Certificate => files
+                .certificate
+                .as_ref()
+                .map_or(Content::None, |certificate| Content::text(certificate.to_pem())),
+            Part::Key => files
+                .key
+                .as_ref()
+                .and_then(|key| key.to_pem().ok())
+                .map_or(Content::None, |pem| Content::secret(&pem)),
+            Part::Serial => match (&files.key, &files.serial) {
+                (Some(_), Some(serial)) => Content::text(format!("{serial}\n")),
+                _ => Content::None,
+            },
+            _ => Content::None,
+        }
+    }
+
+    fn leaf(&self, row: &Row, file: &HostFile, leaf: &Leaf, authority: &AuthorityPlan) -> Content {
+        match file.part {
+            Part::Certificate => Content::text(leaf.certificate_pem()),
+            Part::Key => Content::secret(&leaf.key_pem()),
+            Part::KeyAndCertificate => {
+                Content::secret(&Zeroizing::new(format!("{}{}", leaf.certificate_pem(), *leaf.key_pem())))
+            }
+            Part::Kubeconfig(user) => self.kubeconfig(file, user, authority, || self.credential(row, file, user, leaf)),
+            _ => Content::None,
+        }
+    }
+
+    fn credential(&self, row: &Row, file: &HostFile, user: KubeconfigUser, leaf: &Leaf) -> Credential {
+        let cluster = self.situation.cluster;
+        let files = catalog::host_files(cluster, self.host);
+        let of = |part: Part| files.iter().find(|other| other.row == row.name && other.part == part);
+        let named = catalog::credentials(cluster, user) != Credentials::Embedded;
+        match (of(Part::KeyAndCertificate), of(Part::Certificate), of(Part::Key)) {
+            (Some(combined), ..) if named => {
+                let path = self.reference(file, combined);
+                Credential::Certificate { certificate: Source::File(path.clone()), key: KeySource::File(path) }
+            }
+            (_, Some(certificate), Some(key)) if named => Credential::Certificate {
+                certificate: Source::File(self.reference(file, certificate)),
+                key: KeySource::File(self.reference(file, key)),
+            },
+            _ => Credential::Certificate {
+                certificate: Source::Data(leaf.certificate_pem()),
+                key: KeySource::Data(leaf.key_pem()),
+            },
+        }
+    }
+
+    fn kubeconfig(
+        &self,
+        file: &HostFile,
+        user: KubeconfigUser,
+        authority: &AuthorityPlan,
+        credential: impl FnOnce() -> Credential,
+    ) -> Content {
+        let cluster = self.situation.cluster;
+        let Content::Bytes(ca) = self.authority(Authority::Kubernetes, Part::Certificate, authority) else {
+            return Content::Pending("its CA");
+        };
+        let ca_file = catalog::host_files(cluster, self.host)
+            .into_iter()
+            .find(|other| other.row == "kubernetes-ca" && other.part == Part::Certificate);
+        let server = match user.server {
+            Server::Endpoint => url(&cluster.endpoint.host, cluster.endpoint.port),
+            Server::Local => url(&HostOrIp::Ip(self.host.address()), cluster.endpoint.port),
+        };
+        let certificate_authority = match (self.names_ca(user), ca_file) {
+            (true, Some(ca_file)) => Source::File(self.reference(file, &ca_file)),
+            _ => Source::Data(String::from_utf8_lossy(&ca).into_owned()),
+        };
+        let kubeconfig = Kubeconfig {
+            cluster: cluster.name.clone(),
+            server,
+            certificate_authority,
+            user: user.name.to_owned(),
+            credential: credential(),
+        };
+        kubeconfig.to_yaml().map_or(Content::None, |text| Content::secret(&text))
+    }
+
+    /// Files are read again when they change. kubeadm, which takes its own kubeconfigs for embedded ones, gets them
+    /// embedded, except the kubelet's.
+    fn names_ca(&self, user: KubeconfigUser) -> bool {
+        match catalog::credentials(self.situation.cluster, user) {
+            Credentials::Files => true,
+            Credentials::Embedded => false,
+            Credentials::Layout => {
+                self.situation.cluster.layout == crate::spec::Layout::Document || user.server == Server::Endpoint
+            }
+        }
+    }
+
+    /// How the kubeconfig `from` names `to`: relative to its own folder within one tree, so that it holds wherever
+    /// that tree lies; by the path on the host where they lie in two.
+    fn reference(&self, from: &HostFile, to: &HostFile) -> String {
+        let (from, to) = (from.path.as_path(), to.path.as_path());
+        if from.components().next() == to.components().next() {
+            let folder = from.parent().unwrap_or(Path::new(""));
+            relative(folder, to).display().to_string()
+        } else {
+            installed(self.situation, to).display().to_string()
+        }
+    }
+
+    fn service_account(&self, part: Part, plan: &AuthorityPlan) -> Content {
+        let authorities = self.situation.authorities;
+        let Some(key) = authorities.service_account_key.as_ref().filter(|_| plan.service_account.is_none()) else {
+            return Content::Pending("the service accounts' key");
+        };
+        match part {
+            Part::Key => key.to_pem().map_or(Content::None, |pem| Content::secret(&pem)),
+            Part::PublicKeys => Content::text(public_keys(key, &authorities.service_account_public_keys)),
+            _ => Content::None,
+        }
+    }
+
+    fn token(&self, file: &HostFile, plan: &AuthorityPlan) -> Content {
+        let authorities = self.situation.authorities;
+        let Some(token) = authorities.bootstrap_token.as_ref().filter(|_| plan.bootstrap_token.is_none()) else {
+            return Content::Pending("the bootstrap token");
+        };
+        match file.part {
+            Part::StaticTokens => Content::secret(&crate::token::static_tokens(
+                authorities.static_tokens.as_ref().map_or("", |text| text.as_str()),
+                token,
+            )),
+            Part::TokenKubeconfig(user) => self.kubeconfig(file, user, plan, || Credential::Token(token.value())),
+            _ => Content::None,
+        }
+    }
+
+    fn files(&self, authority: Authority) -> Option<&AuthorityFiles> {
+        acting_files(self.situation, authority)
+    }
+}
+
+/// `sa.pub`: the current key first, then every other that still verifies.
+#[must_use]
+pub fn public_keys(current: &PrivateKey, known: &[crate::key::PublicKey]) -> String {
+    let mut text = current.public().to_pem();
+    for key in known.iter().filter(|key| *key != current.public()) {
+        text.push_str(&key.to_pem());
+    }
+    text
+}
+
+/// Whether a text is a serial file as OpenSSL takes it: hexadecimal digits, an even number.
+#[must_use]
+pub fn is_serial(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    !text.is_empty() && text.len().is_multiple_of(2) && text.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// Where a file of a host's folder lies on the host itself.
+#[must_use]
+pub fn installed(situation: Situation<'_>, path: &Path) -> PathBuf {
+    let paths = &situation.cluster.paths;
+    crate::flags::install(paths, path)
+}
+
+fn relative(folder: &Path, to: &Path) -> PathBuf {
+    let common = folder.components().zip(to.components()).take_while(|(a, b)| a == b).count();
+    let up = folder.components().skip(common).map(|_| Component::ParentDir);
+    up.chain(to.components().skip(common)).collect()
+}

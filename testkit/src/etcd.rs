@@ -1,0 +1,193 @@
+//! A real etcd cluster over mutual TLS, started with the very flags or variables that kubetrust writes for it.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::{Output, Process, peers, run, run_within};
+
+/// How long a cluster may take until every member is healthy.
+const START: Duration = Duration::from_secs(30);
+
+/// How long one call of etcdctl may take, retries of its own included.
+const CALL: Duration = Duration::from_secs(15);
+
+/// What one member is started with.
+#[derive(Clone, Debug, Default)]
+pub struct Member {
+    /// Its name, for messages.
+    pub name: String,
+    /// Every flag, as etcd takes it.
+    pub arguments: Vec<String>,
+    /// The `ETCD_…` variables, for a member that is configured by its environment.
+    pub environment: Vec<(String, String)>,
+    /// Where it keeps its data, whatever a flag or a variable says.
+    pub data_dir: PathBuf,
+}
+
+/// How a client reaches a cluster, and as whom.
+#[derive(Clone, Debug, Default)]
+pub struct Client {
+    /// The client URLs of the members.
+    pub endpoints: Vec<String>,
+    /// The authority that signed the members' serving certificates.
+    pub cacert: Option<PathBuf>,
+    /// The client's certificate; none to try without.
+    pub cert: Option<PathBuf>,
+    /// The key of that certificate.
+    pub key: Option<PathBuf>,
+}
+
+impl Client {
+    /// Calls etcdctl. A refusal is an [`Output`] too: assert with `.success()` or `.failure()`.
+    #[track_caller]
+    pub fn etcdctl(&self, arguments: &[&str]) -> Output {
+        run_within(CALL, self.command("5s").args(arguments))
+    }
+
+    /// etcdctl tries again until its patience ends, whatever the reason.
+    fn command(&self, patience: &str) -> Command {
+        let mut command = peers::etcdctl();
+        command.arg(format!("--endpoints={}", self.endpoints.join(",")));
+        for (flag, file) in [("cacert", &self.cacert), ("cert", &self.cert), ("key", &self.key)] {
+            if let Some(file) = file {
+                command.arg(format!("--{flag}={}", file.display()));
+            }
+        }
+        command
+            .arg("--dial-timeout=2s")
+            .arg(format!("--command-timeout={patience}"));
+        command
+    }
+}
+
+/// A running cluster. Dropping it ends every member.
+#[derive(Debug)]
+pub struct Cluster {
+    members: Vec<(Member, Process)>,
+    client: Client,
+}
+
+impl Cluster {
+    /// Starts every member, and waits until `client` finds each of them healthy.
+    ///
+    /// Panics, with the members' logs, when that does not happen.
+    #[track_caller]
+    #[must_use]
+    pub fn start(members: Vec<Member>, client: Client) -> Self {
+        let start = |member: Member| {
+            let process = spawn(&member);
+            (member, process)
+        };
+        let mut cluster = Self {
+            members: members.into_iter().map(start).collect(),
+            client,
+        };
+        cluster.wait_healthy();
+        cluster
+    }
+
+    /// The client that the cluster was started with.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Speaks to the cluster as somebody else from now on: after a rotation, with the new credentials.
+    pub fn set_client(&mut self, client: Client) {
+        self.client = client;
+    }
+
+    /// Calls etcdctl as the cluster's own client.
+    #[track_caller]
+    pub fn etcdctl(&self, arguments: &[&str]) -> Output {
+        self.client.etcdctl(arguments)
+    }
+
+    /// Asserts that no member serves this client, and returns why, as a member's log has it
+    /// (`tls: client didn't provide a certificate`): a mere time-out is no refusal.
+    #[track_caller]
+    pub fn refusal(&self, client: &Client) -> String {
+        let before = self.rejections().len();
+        let answer = run_within(CALL, client.command("1s").args(["get", "any"])).failure();
+        let reason = self.rejections().into_iter().nth(before);
+        reason.unwrap_or_else(|| {
+            panic!(
+                "failed, but no member turned the client away: {answer}\n{}",
+                self.tails()
+            )
+        })
+    }
+
+    /// Why connections were turned away so far, by every member.
+    fn rejections(&self) -> Vec<String> {
+        let reason = |line: &str| {
+            let entry: Value = serde_json::from_str(line).ok()?;
+            (entry["msg"] == "rejected connection").then(|| entry["error"].as_str().unwrap_or_default().to_owned())
+        };
+        let logs = self.members.iter().map(|(_, process)| process.log());
+        logs.flat_map(|log| log.lines().filter_map(reason).collect::<Vec<_>>())
+            .collect()
+    }
+
+    /// The process of one member, in the order given at the start.
+    pub fn member(&mut self, index: usize) -> &mut Process {
+        &mut self.members[index].1
+    }
+
+    /// Stops one member and starts it again with the same flags, as after a change of its files. The others go on.
+    #[track_caller]
+    pub fn restart(&mut self, index: usize) {
+        let (member, process) = &mut self.members[index];
+        process.signal("TERM");
+        process.wait_exit(CALL);
+        *process = spawn(member);
+        self.wait_healthy();
+    }
+
+    /// Waits until every endpoint answers as healthy.
+    #[track_caller]
+    pub fn wait_healthy(&mut self) {
+        let deadline = Instant::now() + START;
+        loop {
+            let health = run(self.client.command("5s").args(["endpoint", "health"]));
+            if health.succeeded() {
+                return;
+            }
+            let dead = self.members.iter_mut().position(|(_, process)| !process.is_running());
+            if let Some(index) = dead {
+                panic!(
+                    "etcd member `{}` ended: {}",
+                    self.members[index].0.name,
+                    self.members[index].1.tail()
+                );
+            }
+            assert!(
+                Instant::now() < deadline,
+                "etcd is not healthy: {health}\n{}",
+                self.tails()
+            );
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The last lines of every member's log.
+    #[must_use]
+    pub fn tails(&self) -> String {
+        let tail = |(member, process): &(Member, Process)| format!("== member `{}`: {}\n", member.name, process.tail());
+        self.members.iter().map(tail).collect()
+    }
+}
+
+#[track_caller]
+fn spawn(member: &Member) -> Process {
+    let mut etcd = peers::etcd();
+    etcd.args(&member.arguments).envs(member.environment.iter().cloned());
+    // A test asks for safety of credentials, not of data: no disk has to be waited for.
+    etcd.arg(format!("--data-dir={}", member.data_dir.display()))
+        .arg("--unsafe-no-fsync");
+    Process::spawn(&mut etcd)
+}

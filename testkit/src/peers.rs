@@ -1,0 +1,88 @@
+//! Where the real programs are, each as a [`Command`] that sees nothing of the user who runs the tests: no
+//! configuration, no credentials, no proxy.
+
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The etcd server.
+#[track_caller]
+#[must_use]
+pub fn etcd() -> Command {
+    isolated(fetched("bin/etcd"))
+}
+
+/// etcd's own client.
+#[track_caller]
+#[must_use]
+pub fn etcdctl() -> Command {
+    isolated(fetched("bin/etcdctl"))
+}
+
+/// The Kubernetes client. Name the kubeconfig with `--kubeconfig`: there is none by default.
+#[track_caller]
+#[must_use]
+pub fn kubectl() -> Command {
+    isolated(fetched("bin/kubectl"))
+}
+
+/// The system's `openssl`, with its own default configuration.
+#[track_caller]
+#[must_use]
+pub fn openssl() -> Command {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path)
+        .map(|directory| directory.join("openssl"))
+        .find(|program| program.is_file());
+    isolated(found.unwrap_or_else(|| panic!("openssl is not in PATH; run `cargo xtask peers`")))
+}
+
+/// A Python in which `import pkilint` works: `-c` and a program, or `-m` and a module, come next.
+///
+/// It keeps the user's environment, which may be what tells `python3` where it lives.
+#[track_caller]
+#[must_use]
+pub fn pkilint() -> Command {
+    let mut python = Command::new(env::var_os("PYTHON").unwrap_or_else(|| "python3".into()));
+    // -s -B: no module of the user's own, no cache files in the peer's directory.
+    python
+        .args(["-s", "-B"])
+        .env("PYTHONPATH", fetched("pkilint"))
+        .env_remove("PYTHONSTARTUP");
+    python
+}
+
+/// A command for any program, under the same isolation as the peers: kubetrust's own binary, say.
+#[must_use]
+pub fn isolated(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear();
+    for kept in ["PATH", "TMPDIR"] {
+        if let Some(value) = env::var_os(kept) {
+            command.env(kept, value);
+        }
+    }
+    // Not a directory, even for root: nothing can be read from home, or left there for the next test to find
+    // (kubectl caches what an API server offers under its address, and addresses are used again).
+    command
+        .env("HOME", "/dev/null")
+        .env("LC_ALL", "C.UTF-8")
+        .env("TZ", "UTC");
+    command
+}
+
+#[track_caller]
+fn fetched(path: &str) -> PathBuf {
+    let full = directory().join(path);
+    assert!(full.exists(), "{} is missing; run `cargo xtask peers`", full.display());
+    full
+}
+
+/// What `cargo xtask test` names, or the place where `cargo xtask peers` fetches to.
+fn directory() -> PathBuf {
+    match env::var_os("KUBETRUST_PEERS") {
+        Some(directory) => directory.into(),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(".peers"),
+    }
+}
