@@ -8,7 +8,9 @@ use zeroize::Zeroizing;
 
 use crate::catalog::{self, HostFile, Signer, What};
 use crate::certificate::Certificate;
-use crate::inventory::{AUTHORITY, Authorities, AuthorityFiles, HOSTS, KubeletCaFiles, MANIFESTS, Obstacle, authority_stem};
+use crate::inventory::{
+    AUTHORITY, Authorities, AuthorityFiles, HOSTS, KubeletCaFiles, MANIFESTS, Obstacle, authority_stem,
+};
 use crate::issue::{self, IssueError, Issuer, Serial};
 use crate::key::{KeyError, PrivateKey};
 use crate::manifests;
@@ -67,19 +69,31 @@ pub fn apply<D: Disk>(
 ) -> Result<Published, ApplyError> {
     let keys = Keys::generate(cluster, &authorities, &plan, progress)?;
     let transaction = directory.begin(&stamp(now))?;
-    let mut workshop = Workshop { cluster, now, authorities, last: LastSerials::draw(cluster, &plan)? };
+    let mut workshop = Workshop {
+        cluster,
+        now,
+        authorities,
+        last: LastSerials::draw(cluster, &plan)?,
+    };
     let authority_files = workshop.authority(&plan.authority, keys.authorities, brought)?;
     transaction.stage(folder(AUTHORITY, Mode::Private, 0, authority_files, Vec::new())?)?;
-    let manifests = plan.manifests.iter().map(|(name, _)| workshop.manifest(name)).collect::<Result<Vec<_>, _>>()?;
+    let manifests = plan
+        .manifests
+        .iter()
+        .map(|(name, _)| workshop.manifest(name))
+        .collect::<Result<Vec<_>, _>>()?;
     if !manifests.is_empty() {
         transaction.stage(folder(MANIFESTS, Mode::Public, 1, manifests, Vec::new())?)?;
     }
     progress.begin("hosts", plan.hosts.len());
-    plan.hosts.into_par_iter().zip(keys.leaves).try_for_each(|(plan, keys)| {
-        let staged = workshop.host(&transaction, plan, keys);
-        progress.advance();
-        staged
-    })?;
+    plan.hosts
+        .into_par_iter()
+        .zip(keys.leaves)
+        .try_for_each(|(plan, keys)| {
+            let staged = workshop.host(&transaction, plan, keys);
+            progress.advance();
+            staged
+        })?;
     for host in plan.removed_hosts {
         transaction.stage_removal(RelPath::new(format!("{HOSTS}/{host}"))?, 2)?;
     }
@@ -99,11 +113,21 @@ fn folder(
     write: Vec<NewFile>,
     remove: Vec<RelPath>,
 ) -> Result<FolderChange, WriteError> {
-    Ok(FolderChange { folder: RelPath::new(name)?, mode, rank, write, remove })
+    Ok(FolderChange {
+        folder: RelPath::new(name)?,
+        mode,
+        rank,
+        write,
+        remove,
+    })
 }
 
 fn new_file(path: &str, content: impl AsRef<[u8]>, mode: Mode) -> Result<NewFile, WriteError> {
-    Ok(NewFile { path: RelPath::new(path)?, content: Zeroizing::new(content.as_ref().to_vec()), mode })
+    Ok(NewFile {
+        path: RelPath::new(path)?,
+        content: Zeroizing::new(content.as_ref().to_vec()),
+        mode,
+    })
 }
 
 // Keys
@@ -142,10 +166,25 @@ impl Keys {
         if plan.authority.service_account.is_some() {
             slots.push(Slot::ServiceAccount);
         }
-        let has_key = |host: &str| authorities.kubelet_cas.get(host).is_some_and(|files| files.key.is_some());
-        slots.extend(plan.authority.kubelet_cas.keys().filter(|host| !has_key(host)).cloned().map(Slot::KubeletCa));
+        let has_key = |host: &str| {
+            authorities
+                .kubelet_cas
+                .get(host)
+                .is_some_and(|files| files.key.is_some())
+        };
+        slots.extend(
+            plan.authority
+                .kubelet_cas
+                .keys()
+                .filter(|host| !has_key(host))
+                .cloned()
+                .map(Slot::KubeletCa),
+        );
         for (index, host) in plan.hosts.iter().enumerate() {
-            let made = host.leaves.iter().filter(|(_, (action, _))| !matches!(action, LeafAction::TakeUp(..)));
+            let made = host
+                .leaves
+                .iter()
+                .filter(|(_, (action, _))| !matches!(action, LeafAction::TakeUp(..)));
             slots.extend(made.map(|(row, _)| Slot::Leaf(index, row)));
         }
         progress.begin("keys", slots.len());
@@ -194,7 +233,12 @@ impl LastSerials {
     fn draw(cluster: &Cluster, plan: &Plan) -> Result<Self, KeyError> {
         let mut last: BTreeMap<Authority, (String, &'static str)> = BTreeMap::new();
         let mut signs: BTreeSet<Authority> = plan.authority.create.iter().copied().collect();
-        if plan.authority.kubelet_cas.values().any(|(action, _)| *action == KubeletCaAction::Sign) {
+        if plan
+            .authority
+            .kubelet_cas
+            .values()
+            .any(|(action, _)| *action == KubeletCaAction::Sign)
+        {
             signs.insert(catalog::acting(cluster, Authority::Kubernetes));
         }
         for host in &plan.hosts {
@@ -209,7 +253,11 @@ impl LastSerials {
         for authority in catalog::authorities(cluster.authorities.mode) {
             serials.insert(*authority, Serial::random()?);
         }
-        Ok(Self { serials, of: last.into_iter().map(|(authority, place)| (place, authority)).collect(), signs })
+        Ok(Self {
+            serials,
+            of: last.into_iter().map(|(authority, place)| (place, authority)).collect(),
+            signs,
+        })
     }
 
     /// The serial number of a leaf.
@@ -223,7 +271,9 @@ impl LastSerials {
 
 /// The cluster's CA that signs a row's leaf; `None` where a kubelet CA does.
 fn leaf_authority(cluster: &Cluster, row: &str) -> Option<Authority> {
-    let What::Leaf { signer, .. } = catalog::row(row)?.what else { return None };
+    let What::Leaf { signer, .. } = catalog::row(row)?.what else {
+        return None;
+    };
     match signer {
         Signer::Authority(authority) => Some(catalog::acting(cluster, authority)),
         Signer::Kubelet if cluster.kubelets.serving == KubeletServing::KubeletCa => None,
@@ -252,7 +302,9 @@ impl Workshop<'_> {
         let Self { cluster, now, .. } = *self;
         let mut files = Vec::new();
         for authority in &plan.create {
-            let Some(key) = keys.cas.remove(authority) else { continue };
+            let Some(key) = keys.cas.remove(authority) else {
+                continue;
+            };
             let profile = catalog::authority_profile(cluster, *authority);
             let serial = if self.last.of.values().any(|of| of == authority) {
                 Serial::random()?
@@ -261,7 +313,11 @@ impl Workshop<'_> {
             };
             let certificate = issue::self_sign(&profile, &key, serial, now, cluster.backdate)
                 .map_err(|error| issue_error(authority_stem(*authority), None, error))?;
-            let made = AuthorityFiles { certificate: Some(certificate), key: Some(key), ..AuthorityFiles::default() };
+            let made = AuthorityFiles {
+                certificate: Some(certificate),
+                key: Some(key),
+                ..AuthorityFiles::default()
+            };
             self.take(*authority, made, &mut files)?;
         }
         for authority in &plan.take_up {
@@ -272,7 +328,11 @@ impl Workshop<'_> {
         for (authority, found) in &mut self.authorities.cas {
             if found.key.is_some() && (found.serial.is_none() || self.last.signs.contains(authority)) {
                 let serial = self.last.serials[authority].to_hex();
-                files.push(new_file(&format!("{}.srl", authority_stem(*authority)), format!("{serial}\n"), Mode::Public)?);
+                files.push(new_file(
+                    &format!("{}.srl", authority_stem(*authority)),
+                    format!("{serial}\n"),
+                    Mode::Public,
+                )?);
                 found.serial = Some(serial);
             }
         }
@@ -291,7 +351,11 @@ impl Workshop<'_> {
         }
         if plan.bootstrap_token.is_some() {
             let token = BootstrapToken::generate(now, cluster.validity.bootstrap_token)?;
-            files.push(new_file("bootstrap-token.yaml", token.to_secret().as_bytes(), Mode::Private)?);
+            files.push(new_file(
+                "bootstrap-token.yaml",
+                token.to_secret().as_bytes(),
+                Mode::Private,
+            )?);
             self.authorities.bootstrap_token = Some(token);
         }
         if (plan.bootstrap_token.is_some() || plan.static_tokens.is_some())
@@ -305,18 +369,17 @@ impl Workshop<'_> {
         Ok(files)
     }
 
-    fn take(
-        &mut self,
-        authority: Authority,
-        made: AuthorityFiles,
-        files: &mut Vec<NewFile>,
-    ) -> Result<(), ApplyError> {
+    fn take(&mut self, authority: Authority, made: AuthorityFiles, files: &mut Vec<NewFile>) -> Result<(), ApplyError> {
         let stem = authority_stem(authority);
         if let Some(certificate) = &made.certificate {
             files.push(new_file(&format!("{stem}.crt"), certificate.to_pem(), Mode::Public)?);
         }
         if let Some(key) = &made.key {
-            files.push(new_file(&format!("{stem}.key"), key.to_pem()?.as_bytes(), Mode::Private)?);
+            files.push(new_file(
+                &format!("{stem}.key"),
+                key.to_pem()?.as_bytes(),
+                Mode::Private,
+            )?);
         }
         if !made.chain.is_empty() {
             let chain: String = made.chain.iter().map(Certificate::to_pem).collect();
@@ -333,13 +396,19 @@ impl Workshop<'_> {
         new_key: Option<PrivateKey>,
         files: &mut Vec<NewFile>,
     ) -> Result<(), ApplyError> {
-        let Some(host) = self.cluster.host(name) else { return Ok(()) };
+        let Some(host) = self.cluster.host(name) else {
+            return Ok(());
+        };
         let profile = catalog::kubelet_ca_profile(self.cluster, host);
         let stem = format!("kubelet-ca/{name}");
         let error = |error| issue_error("kubelet-ca", Some(name), error);
         let mut found = self.authorities.kubelet_cas.remove(name).unwrap_or_default();
         if let Some(key) = new_key {
-            files.push(new_file(&format!("{stem}.key"), key.to_pem()?.as_bytes(), Mode::Private)?);
+            files.push(new_file(
+                &format!("{stem}.key"),
+                key.to_pem()?.as_bytes(),
+                Mode::Private,
+            )?);
             found.key = Some(key);
         }
         let Some(key) = &found.key else { return Ok(()) };
@@ -347,7 +416,13 @@ impl Workshop<'_> {
             KubeletCaAction::Sign => {
                 let parent = self.issuer(Authority::Kubernetes).map_err(error)?;
                 let certificate = parent
-                    .sign(&profile, key.public(), Serial::random()?, self.now, self.cluster.backdate)
+                    .sign(
+                        &profile,
+                        key.public(),
+                        Serial::random()?,
+                        self.now,
+                        self.cluster.backdate,
+                    )
                     .map_err(error)?;
                 files.push(new_file(&format!("{stem}.crt"), certificate.to_pem(), Mode::Public)?);
                 found.certificate = Some(certificate);
@@ -377,7 +452,9 @@ impl Workshop<'_> {
         plan: HostPlan,
         mut keys: BTreeMap<&'static str, PrivateKey>,
     ) -> Result<(), ApplyError> {
-        let Some(host) = self.cluster.host(&plan.host) else { return Ok(()) };
+        let Some(host) = self.cluster.host(&plan.host) else {
+            return Ok(());
+        };
         let files = catalog::host_files(self.cluster, host);
         let mut leaves = BTreeMap::new();
         let mut write = Vec::new();
@@ -394,12 +471,24 @@ impl Workshop<'_> {
                             "changed since it was looked at; run apply again",
                         ))
                     };
-                    let certificate = plan.found.content(&signed.0).and_then(|text| Certificate::all_from_pem(text).ok());
-                    let key = plan.found.content(&pending.key).and_then(|text| PrivateKey::from_pem(text).ok());
+                    let certificate = plan
+                        .found
+                        .content(&signed.0)
+                        .and_then(|text| Certificate::all_from_pem(text).ok());
+                    let key = plan
+                        .found
+                        .content(&pending.key)
+                        .and_then(|text| PrivateKey::from_pem(text).ok());
                     let mut certificates = certificate.ok_or_else(|| changed(&signed.0))?;
                     certificates.truncate(1);
                     certificates.extend(self.chain(row, host));
-                    leaves.insert(*row, Leaf { certificates, key: key.ok_or_else(|| changed(&pending.key))? });
+                    leaves.insert(
+                        *row,
+                        Leaf {
+                            certificates,
+                            key: key.ok_or_else(|| changed(&pending.key))?,
+                        },
+                    );
                 }
                 LeafAction::Request(profile, pending) => {
                     let Some(key) = keys.remove(row) else { continue };
@@ -412,8 +501,12 @@ impl Workshop<'_> {
         }
         let nothing_new = AuthorityPlan::default();
         let brought = BTreeMap::new();
-        let situation =
-            Situation { cluster: self.cluster, authorities: &self.authorities, brought: &brought, now: self.now };
+        let situation = Situation {
+            cluster: self.cluster,
+            authorities: &self.authorities,
+            brought: &brought,
+            now: self.now,
+        };
         let renderer = Renderer { situation, host };
         for (file, _) in &plan.write {
             if !leaves.contains_key(file.row)
@@ -422,11 +515,25 @@ impl Workshop<'_> {
                 leaves.insert(file.row, leaf);
             }
             if let Content::Bytes(content) = renderer.render(file, leaves.get(file.row), &nothing_new) {
-                write.push(NewFile { path: file.path.clone(), content, mode: file.part.mode() });
+                write.push(NewFile {
+                    path: file.path.clone(),
+                    content,
+                    mode: file.part.mode(),
+                });
             }
         }
-        let remove = plan.remove.iter().map(|(path, _)| RelPath::new(path)).collect::<Result<_, _>>()?;
-        transaction.stage(folder(&format!("{HOSTS}/{}", plan.host), Mode::Public, 2, write, remove)?)?;
+        let remove = plan
+            .remove
+            .iter()
+            .map(|(path, _)| RelPath::new(path))
+            .collect::<Result<_, _>>()?;
+        transaction.stage(folder(
+            &format!("{HOSTS}/{}", plan.host),
+            Mode::Public,
+            2,
+            write,
+            remove,
+        )?)?;
         Ok(())
     }
 
@@ -444,9 +551,11 @@ impl Workshop<'_> {
         let issuer = match leaf_authority(self.cluster, row) {
             Some(authority) => self.issuer(authority),
             None => match self.authorities.kubelet_cas.get(host.name.as_str()) {
-                Some(KubeletCaFiles { certificate: Some(certificate), key: Some(key), .. }) => {
-                    Issuer::new(certificate, key)
-                }
+                Some(KubeletCaFiles {
+                    certificate: Some(certificate),
+                    key: Some(key),
+                    ..
+                }) => Issuer::new(certificate, key),
                 _ => Err(missing_issuer("kubelet-ca")),
             },
         };
@@ -461,7 +570,11 @@ impl Workshop<'_> {
     fn issuer(&self, authority: Authority) -> Result<Issuer<'_>, IssueError> {
         let acting = catalog::acting(self.cluster, authority);
         match self.authorities.cas.get(&acting) {
-            Some(AuthorityFiles { certificate: Some(certificate), key: Some(key), .. }) => Issuer::new(certificate, key),
+            Some(AuthorityFiles {
+                certificate: Some(certificate),
+                key: Some(key),
+                ..
+            }) => Issuer::new(certificate, key),
             _ => Err(missing_issuer(authority_stem(acting))),
         }
     }
@@ -492,5 +605,8 @@ fn issue_error(credential: &str, host: Option<&str>, error: IssueError) -> Apply
 }
 
 fn missing_issuer(name: &str) -> IssueError {
-    IssueError::Forbidden { issuer: name.to_owned(), reason: "its key is not here" }
+    IssueError::Forbidden {
+        issuer: name.to_owned(),
+        reason: "its key is not here",
+    }
 }

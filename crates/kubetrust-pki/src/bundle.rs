@@ -20,7 +20,9 @@ pub enum BundleError {
     #[error("{0} is missing; run apply first")]
     Missing(String),
     /// A CA key where none may be.
-    #[error("{path} contains the key of {authority}, which {host} must never hold; remove it, and consider that key exposed")]
+    #[error(
+        "{path} contains the key of {authority}, which {host} must never hold; remove it, and consider that key exposed"
+    )]
     CaKey {
         /// Where.
         path: String,
@@ -96,11 +98,17 @@ fn refuse_ca_keys(
         .cas
         .iter()
         .filter_map(|(authority, files)| {
-            files.certificate.as_ref().map(|ca| (inventory::authority_stem(*authority), &ca.public_key))
+            files
+                .certificate
+                .as_ref()
+                .map(|ca| (inventory::authority_stem(*authority), &ca.public_key))
         })
-        .chain(authorities.kubelet_cas.values().filter_map(|files| {
-            files.certificate.as_ref().map(|ca| ("kubelet-ca", &ca.public_key))
-        }))
+        .chain(
+            authorities
+                .kubelet_cas
+                .values()
+                .filter_map(|files| files.certificate.as_ref().map(|ca| ("kubelet-ca", &ca.public_key))),
+        )
         .collect();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(current) = folders.pop() {
@@ -116,11 +124,15 @@ fn refuse_ca_keys(
             }
             let shown = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
             let is_ca_key_file = allowed.contains(&shown)
-                && files.iter().any(|file| file.path.to_string() == shown && is_authority(file));
+                && files
+                    .iter()
+                    .any(|file| file.path.to_string() == shown && is_authority(file));
             if is_ca_key_file {
                 continue;
             }
-            let Ok(Some(file)) = inventory::read(&path) else { continue };
+            let Ok(Some(file)) = inventory::read(&path) else {
+                continue;
+            };
             for key in private_keys(&file.content) {
                 if let Some((authority, _)) = cas.iter().find(|(_, public)| *public == key.public()) {
                     return Err(BundleError::CaKey {
@@ -147,8 +159,13 @@ fn private_keys(content: &[u8]) -> Vec<PrivateKey> {
         .filter(|block| block.label.ends_with("PRIVATE KEY"))
         .filter_map(|block| PrivateKey::from_pem(pem::encode(&block.label, &block.der).as_bytes()).ok())
         .collect();
-    if let Some(Credential::Certificate { key: KeySource::Data(key), .. }) =
-        std::str::from_utf8(content).ok().and_then(|text| Kubeconfig::from_yaml(text).ok()).map(|conf| conf.credential)
+    if let Some(Credential::Certificate {
+        key: KeySource::Data(key),
+        ..
+    }) = std::str::from_utf8(content)
+        .ok()
+        .and_then(|text| Kubeconfig::from_yaml(text).ok())
+        .map(|conf| conf.credential)
     {
         keys.extend(PrivateKey::from_pem(key.as_bytes()).ok());
     }

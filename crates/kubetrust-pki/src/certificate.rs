@@ -92,7 +92,11 @@ impl Certificate {
             .filter(|block| block.label == "CERTIFICATE")
             .map(|block| Self::from_der(&block.der))
             .collect::<Result<_, _>>()?;
-        if certificates.is_empty() { Err(CertificateError::None) } else { Ok(certificates) }
+        if certificates.is_empty() {
+            Err(CertificateError::None)
+        } else {
+            Ok(certificates)
+        }
     }
 
     /// Reads one certificate.
@@ -116,8 +120,12 @@ impl Certificate {
                 .get_extension::<BasicConstraints>()?
                 .filter(|(_, constraints)| constraints.ca)
                 .map(|(_, constraints)| constraints.path_len_constraint),
-            name_constraints: tbs.get_extension::<NameConstraints>()?.map(|(_, constraints)| constraints),
-            key_id: tbs.get_extension::<SubjectKeyIdentifier>()?.map(|(_, id)| id.0.as_bytes().to_vec()),
+            name_constraints: tbs
+                .get_extension::<NameConstraints>()?
+                .map(|(_, constraints)| constraints),
+            key_id: tbs
+                .get_extension::<SubjectKeyIdentifier>()?
+                .map(|(_, id)| id.0.as_bytes().to_vec()),
             authority_key_id: tbs
                 .get_extension::<AuthorityKeyIdentifier>()?
                 .and_then(|(_, id)| id.key_identifier)
@@ -195,7 +203,10 @@ impl Certificate {
     /// Whether it may sign certificates: a CA whose key usages, if it has any, allow it.
     #[must_use]
     pub fn may_sign(&self) -> bool {
-        self.authority.is_some() && self.usages.is_none_or(|usages| usages.0.contains(KeyUsages::KeyCertSign))
+        self.authority.is_some()
+            && self
+                .usages
+                .is_none_or(|usages| usages.0.contains(KeyUsages::KeyCertSign))
     }
 
     /// The serial number as OpenSSL prints it and `ca.srl` holds it: upper-case hexadecimal.
@@ -221,10 +232,12 @@ impl fmt::Debug for Certificate {
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 fn timestamp(time: &x509_cert::time::Time) -> Timestamp {
@@ -253,12 +266,12 @@ fn san(name: &GeneralName) -> Result<HostOrIp, String> {
     match name {
         GeneralName::DnsName(name) => Ok(HostOrIp::Name(name.to_string())),
         GeneralName::IpAddress(octets) => match octets.as_bytes() {
-            octets if octets.len() == 4 => {
-                Ok(HostOrIp::Ip(IpAddr::V4(Ipv4Addr::from(<[u8; 4]>::try_from(octets).unwrap_or_default()))))
-            }
-            octets if octets.len() == 16 => {
-                Ok(HostOrIp::Ip(IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(octets).unwrap_or_default()))))
-            }
+            octets if octets.len() == 4 => Ok(HostOrIp::Ip(IpAddr::V4(Ipv4Addr::from(
+                <[u8; 4]>::try_from(octets).unwrap_or_default(),
+            )))),
+            octets if octets.len() == 16 => Ok(HostOrIp::Ip(IpAddr::V6(Ipv6Addr::from(
+                <[u8; 16]>::try_from(octets).unwrap_or_default(),
+            )))),
             octets => Err(format!("IP:{}", hex(octets))),
         },
         GeneralName::Rfc822Name(name) => Err(format!("email:{name}")),

@@ -64,7 +64,10 @@ pub struct Loaded {
 pub fn read_spec(root: &Path) -> Result<Parsed, LoadError> {
     let path = root.join(SPEC_FILE);
     match std::fs::read(&path) {
-        Ok(text) => Ok(spec::parse(&path.display().to_string(), &String::from_utf8_lossy(&text))?),
+        Ok(text) => Ok(spec::parse(
+            &path.display().to_string(),
+            &String::from_utf8_lossy(&text),
+        )?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(LoadError::NoSpec(root.to_owned())),
         Err(error) => Err(LoadError::UnreadableSpec { path, error }),
     }
@@ -92,11 +95,22 @@ impl Loaded {
         if !too_shallow.is_empty() {
             return Err(LoadError::Obstacles(too_shallow));
         }
-        Ok(Self { cluster, warnings, authorities, brought, now })
+        Ok(Self {
+            cluster,
+            warnings,
+            authorities,
+            brought,
+            now,
+        })
     }
 
     fn situation(&self) -> Situation<'_> {
-        Situation { cluster: &self.cluster, authorities: &self.authorities, brought: &self.brought, now: self.now }
+        Situation {
+            cluster: &self.cluster,
+            authorities: &self.authorities,
+            brought: &self.brought,
+            now: self.now,
+        }
     }
 
     /// Plans the whole directory.
@@ -137,7 +151,13 @@ impl Loaded {
             }
         };
         if obstacles.is_empty() {
-            Ok(Plan { authority, manifests, hosts, removed_hosts, findings })
+            Ok(Plan {
+                authority,
+                manifests,
+                hosts,
+                removed_hosts,
+                findings,
+            })
         } else {
             Err(LoadError::Obstacles(obstacles))
         }
@@ -170,7 +190,15 @@ impl Loaded {
         plan: Plan,
         progress: &dyn Progress,
     ) -> Result<Published, ApplyError> {
-        apply::apply(directory, &self.cluster, self.authorities, self.brought, plan, self.now, progress)
+        apply::apply(
+            directory,
+            &self.cluster,
+            self.authorities,
+            self.brought,
+            plan,
+            self.now,
+            progress,
+        )
     }
 }
 
@@ -196,7 +224,10 @@ fn brought(
             };
             found
                 .map_err(|error| {
-                    obstacles.push(Obstacle::new(format!("authorities.bring.{field}"), format!("{}: {error}", path.display())));
+                    obstacles.push(Obstacle::new(
+                        format!("authorities.bring.{field}"),
+                        format!("{}: {error}", path.display()),
+                    ));
                 })
                 .ok()
         };
@@ -231,7 +262,10 @@ fn brought(
                 Err(error) => refuse("chain", error.to_string()),
             }
         }
-        let own = authorities.cas.get(authority).and_then(|files| files.certificate.as_ref());
+        let own = authorities
+            .cas
+            .get(authority)
+            .and_then(|files| files.certificate.as_ref());
         match (own, &files.certificate) {
             (Some(own), Some(brought)) if own.der != brought.der => refuse(
                 "certificate",
@@ -250,17 +284,25 @@ fn brought(
             }
         }
     }
-    if obstacles.is_empty() { Ok(taken) } else { Err(obstacles) }
+    if obstacles.is_empty() {
+        Ok(taken)
+    } else {
+        Err(obstacles)
+    }
 }
 
 /// CAs in `authority/` whose path length forbids what the spec now asks of them.
 fn path_lengths(root: &Path, cluster: &Cluster, authorities: &Authorities) -> Vec<Obstacle> {
     let needs_one = cluster.kubelets.serving == spec::KubeletServing::KubeletCa;
     let acting = crate::catalog::acting(cluster, Authority::Kubernetes);
-    let certificate = authorities.cas.get(&acting).and_then(|files| files.certificate.as_ref());
+    let certificate = authorities
+        .cas
+        .get(&acting)
+        .and_then(|files| files.certificate.as_ref());
     match certificate.and_then(|certificate| certificate.authority) {
         Some(Some(0)) if needs_one => vec![Obstacle::new(
-            root.join(inventory::AUTHORITY).join(format!("{}.crt", inventory::authority_stem(acting))),
+            root.join(inventory::AUTHORITY)
+                .join(format!("{}.crt", inventory::authority_stem(acting))),
             "its path length 0 forbids the kubelet CAs that kubelets.serving: kubelet-ca needs; \
              set kubelets.serving to cluster-ca",
         )],

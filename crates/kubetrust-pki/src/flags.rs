@@ -37,7 +37,11 @@ impl Flag {
 #[must_use]
 pub fn install(paths: &InstallPaths, file: &Path) -> PathBuf {
     let mut parts = file.components();
-    let root = match parts.next().map(|part| part.as_os_str().to_string_lossy().into_owned()).as_deref() {
+    let root = match parts
+        .next()
+        .map(|part| part.as_os_str().to_string_lossy().into_owned())
+        .as_deref()
+    {
         Some("etcd") => &paths.etcd,
         Some("kubelet") => &paths.kubelet,
         _ => &paths.kubernetes,
@@ -80,11 +84,16 @@ struct Flags<'a> {
 
 impl Flags<'_> {
     fn add(&mut self, name: &str, value: impl Into<String>) {
-        self.list.push(Flag { name: name.to_owned(), value: value.into() });
+        self.list.push(Flag {
+            name: name.to_owned(),
+            value: value.into(),
+        });
     }
 
     fn path(&self, file: &Path) -> String {
-        let path = self.in_place.map_or_else(|| install(&self.cluster.paths, file), |folder| folder.join(file));
+        let path = self
+            .in_place
+            .map_or_else(|| install(&self.cluster.paths, file), |folder| folder.join(file));
         path.display().to_string()
     }
 
@@ -111,7 +120,10 @@ impl Flags<'_> {
         let mut client_urls = vec![member_url(host, ETCD_CLIENT_PORT)];
         // For health checks on the host itself. Where the member's own address is a loopback one, others share it.
         if !host.address().is_loopback() {
-            client_urls.push(url(&HostOrIp::Ip(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)), ETCD_CLIENT_PORT));
+            client_urls.push(url(
+                &HostOrIp::Ip(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)),
+                ETCD_CLIENT_PORT,
+            ));
         }
         let members: Vec<_> = cluster
             .hosts_with(Role::Etcd)
@@ -132,8 +144,14 @@ impl Flags<'_> {
         let confined = cluster.authorities.mode == AuthorityMode::Single;
         if confined {
             // Under one CA every certificate of the cluster would open etcd: only these names do.
-            self.add("client-cert-allowed-hostname", catalog::confined_name(cluster, "client.etcd"));
-            self.add("peer-cert-allowed-hostname", catalog::confined_name(cluster, "peer.etcd"));
+            self.add(
+                "client-cert-allowed-hostname",
+                catalog::confined_name(cluster, "client.etcd"),
+            );
+            self.add(
+                "peer-cert-allowed-hostname",
+                catalog::confined_name(cluster, "peer.etcd"),
+            );
         }
         if confined || cluster.layout == Layout::Document {
             // The gateway calls its own member with the server certificate, which is no client's here. Nothing in
@@ -154,20 +172,27 @@ impl Flags<'_> {
         self.add("etcd-servers", etcd.join(","));
         // Kubelets that sign for themselves can't be verified.
         let verifies_kubelets = cluster.kubelets.serving != KubeletServing::None;
-        self.files(Component::ApiServer, |flag| flag != "kubelet-certificate-authority" || verifies_kubelets);
+        self.files(Component::ApiServer, |flag| {
+            flag != "kubelet-certificate-authority" || verifies_kubelets
+        });
         self.add("kubelet-preferred-address-types", "InternalIP,ExternalIP,Hostname");
         self.add("requestheader-allowed-names", FRONT_PROXY_NAME);
         self.add("requestheader-username-headers", "X-Remote-User");
         self.add("requestheader-group-headers", "X-Remote-Group");
         self.add("requestheader-extra-headers-prefix", "X-Remote-Extra-");
-        self.add("service-account-issuer", format!("https://kubernetes.default.svc.{}", cluster.dns_domain));
+        self.add(
+            "service-account-issuer",
+            format!("https://kubernetes.default.svc.{}", cluster.dns_domain),
+        );
         self.add("enable-bootstrap-token-auth", "true");
         self.add("authorization-mode", "Node,RBAC");
         self.add("enable-admission-plugins", "NodeRestriction");
     }
 
     fn controller_manager(&mut self, signs: bool) {
-        self.files(Component::ControllerManager, |flag| signs || !flag.starts_with("cluster-signing-"));
+        self.files(Component::ControllerManager, |flag| {
+            signs || !flag.starts_with("cluster-signing-")
+        });
         self.add("cluster-name", self.cluster.name.clone());
         self.add("use-service-account-credentials", "true");
         self.add("controllers", "*,bootstrapsigner,tokencleaner");
@@ -176,7 +201,10 @@ impl Flags<'_> {
     fn kubelet(&mut self) {
         let files = catalog::host_files(self.cluster, self.host);
         let of = |wanted: fn(&Part) -> bool, row: &str| {
-            files.iter().find(|file| file.row == row && wanted(&file.part)).map(|file| file.path.clone())
+            files
+                .iter()
+                .find(|file| file.row == row && wanted(&file.part))
+                .map(|file| file.path.clone())
         };
         if let Some(bootstrap) = of(|part| matches!(part, Part::TokenKubeconfig(_)), "bootstrap") {
             let path = self.path(bootstrap.as_path());
@@ -202,6 +230,11 @@ impl Flags<'_> {
     }
 
     fn service_subnets(&self) -> String {
-        self.cluster.service_subnets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        self.cluster
+            .service_subnets
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(",")
     }
 }

@@ -33,7 +33,10 @@ pub struct Obstacle {
 
 impl Obstacle {
     pub(crate) fn new(path: impl Into<PathBuf>, what: impl ToString) -> Self {
-        Self { path: path.into(), what: what.to_string() }
+        Self {
+            path: path.into(),
+            what: what.to_string(),
+        }
     }
 }
 
@@ -106,7 +109,9 @@ impl HostFiles {
     /// The content of the file at `path`.
     #[must_use]
     pub fn content(&self, path: impl AsRef<Path>) -> Option<&[u8]> {
-        self.files.get(path.as_ref().to_str()?).map(|file| file.content.as_slice())
+        self.files
+            .get(path.as_ref().to_str()?)
+            .map(|file| file.content.as_slice())
     }
 }
 
@@ -152,10 +157,15 @@ pub fn stem(path: &str) -> &str {
 /// Reads `authority/`. Every file that can't be used is an obstacle, since nothing there is ever overwritten.
 pub fn authorities(root: &Path, cluster: &Cluster) -> Result<Authorities, Vec<Obstacle>> {
     let folder = root.join(AUTHORITY);
-    let mut reader = AuthorityReader { folder: &folder, obstacles: Vec::new() };
+    let mut reader = AuthorityReader {
+        folder: &folder,
+        obstacles: Vec::new(),
+    };
     let mut found = Authorities::default();
     for authority in catalog::authorities(cluster.authorities.mode) {
-        found.cas.insert(*authority, reader.authority(authority_stem(*authority)));
+        found
+            .cas
+            .insert(*authority, reader.authority(authority_stem(*authority)));
     }
     let other_mode = match cluster.authorities.mode {
         AuthorityMode::Separate => AuthorityMode::Single,
@@ -198,7 +208,11 @@ pub fn authorities(root: &Path, cluster: &Cluster) -> Result<Authorities, Vec<Ob
             Err(error) => reader.obstacle("bootstrap-token.yaml", error),
         }
     }
-    if reader.obstacles.is_empty() { Ok(found) } else { Err(reader.obstacles) }
+    if reader.obstacles.is_empty() {
+        Ok(found)
+    } else {
+        Err(reader.obstacles)
+    }
 }
 
 struct AuthorityReader<'a> {
@@ -223,12 +237,16 @@ impl AuthorityReader<'_> {
 
     fn key(&mut self, name: &str) -> Option<PrivateKey> {
         let text = self.text(name)?;
-        PrivateKey::from_pem(text.as_bytes()).map_err(|error| self.obstacle(name, error)).ok()
+        PrivateKey::from_pem(text.as_bytes())
+            .map_err(|error| self.obstacle(name, error))
+            .ok()
     }
 
     fn certificates(&mut self, name: &str) -> Vec<Certificate> {
         let Some(text) = self.text(name) else { return Vec::new() };
-        Certificate::all_from_pem(text.as_bytes()).map_err(|error| self.obstacle(name, error)).unwrap_or_default()
+        Certificate::all_from_pem(text.as_bytes())
+            .map_err(|error| self.obstacle(name, error))
+            .unwrap_or_default()
     }
 
     fn authority(&mut self, stem: &str) -> AuthorityFiles {
@@ -242,14 +260,19 @@ impl AuthorityReader<'_> {
         match (&files.certificate, &files.key) {
             (None, Some(_)) => self.obstacle(
                 &key_name,
-                format!("a CA key without its certificate; put {certificate_name} back beside it (keys are never replaced)"),
+                format!(
+                    "a CA key without its certificate; put {certificate_name} back beside it (keys are never replaced)"
+                ),
             ),
             (Some(certificate), Some(key)) if certificate.public_key != *key.public() => self.obstacle(
                 &key_name,
                 format!("this key is not the one of {certificate_name}; put the matching pair back"),
             ),
             (Some(certificate), _) if !certificate.may_sign() => {
-                self.obstacle(&certificate_name, "this certificate is no CA (basic constraints or key usage forbid signing)");
+                self.obstacle(
+                    &certificate_name,
+                    "this certificate is no CA (basic constraints or key usage forbid signing)",
+                );
             }
             _ => {}
         }
@@ -260,7 +283,10 @@ impl AuthorityReader<'_> {
 /// Reads a host's folder.
 pub fn host(root: &Path, name: &str, paths: &BTreeSet<String>) -> Result<HostFiles, Vec<Obstacle>> {
     let folder = root.join(HOSTS).join(name);
-    let mut found = HostFiles { exists: folder.exists(), files: BTreeMap::new() };
+    let mut found = HostFiles {
+        exists: folder.exists(),
+        files: BTreeMap::new(),
+    };
     if !found.exists {
         return Ok(found);
     }
@@ -272,7 +298,11 @@ pub fn host(root: &Path, name: &str, paths: &BTreeSet<String>) -> Result<HostFil
             Err(obstacle) => obstacles.push(obstacle),
         }
     }
-    if obstacles.is_empty() { Ok(found) } else { Err(obstacles) }
+    if obstacles.is_empty() {
+        Ok(found)
+    } else {
+        Err(obstacles)
+    }
 }
 
 /// The paths to look at in a host's folder: the catalog's, and beside each what a pending request leaves there.
@@ -315,18 +345,29 @@ pub fn read(path: &Path) -> Result<Option<FoundFile>, Obstacle> {
     const LIMIT: u64 = 1 << 20;
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         Err(error) => return Err(Obstacle::new(path, error)),
     };
     if metadata.file_type().is_symlink() {
-        return Err(Obstacle::new(path, "a symbolic link where a file should be; replace it by the file itself"));
+        return Err(Obstacle::new(
+            path,
+            "a symbolic link where a file should be; replace it by the file itself",
+        ));
     }
     if !metadata.is_file() {
         return Err(Obstacle::new(path, "not a file; move it away"));
     }
     if metadata.len() > LIMIT {
-        return Err(Obstacle::new(path, "larger than 1 MiB, so it is no credential; move it away"));
+        return Err(Obstacle::new(
+            path,
+            "larger than 1 MiB, so it is no credential; move it away",
+        ));
     }
     let content = fs::read(path).map_err(|error| Obstacle::new(path, error))?;
-    Ok(Some(FoundFile { content: Zeroizing::new(content), mode: metadata.permissions().mode() & 0o7777 }))
+    Ok(Some(FoundFile {
+        content: Zeroizing::new(content),
+        mode: metadata.permissions().mode() & 0o7777,
+    }))
 }

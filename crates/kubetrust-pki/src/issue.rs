@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use der::asn1::{Any, BitString, Ia5String, Null, ObjectIdentifier, OctetString, PrintableStringRef, SetOfVec, Utf8StringRef};
+use der::asn1::{
+    Any, BitString, Ia5String, Null, ObjectIdentifier, OctetString, PrintableStringRef, SetOfVec, Utf8StringRef,
+};
 use der::{Decode, Encode};
 use jiff::{SignedDuration, Timestamp};
 use x509_cert::attr::AttributeTypeAndValue;
@@ -85,7 +87,10 @@ pub struct Issuer<'a> {
 impl<'a> Issuer<'a> {
     /// Takes a CA's certificate and key if the pair matches and the certificate may sign.
     pub fn new(certificate: &'a Certificate, key: &'a PrivateKey) -> Result<Self, IssueError> {
-        let forbidden = |reason| IssueError::Forbidden { issuer: certificate.subject.to_string(), reason };
+        let forbidden = |reason| IssueError::Forbidden {
+            issuer: certificate.subject.to_string(),
+            reason,
+        };
         if !certificate.may_sign() {
             return Err(forbidden("it is no CA"));
         }
@@ -106,7 +111,10 @@ impl<'a> Issuer<'a> {
         backdate: SignedDuration,
     ) -> Result<Certificate, IssueError> {
         let ca = self.certificate;
-        let forbidden = |reason| IssueError::Forbidden { issuer: ca.subject.to_string(), reason };
+        let forbidden = |reason| IssueError::Forbidden {
+            issuer: ca.subject.to_string(),
+            reason,
+        };
         match (&profile.kind, ca.authority.flatten()) {
             (Kind::Authority { .. }, Some(0)) => return Err(forbidden("its path length allows no CA below it")),
             (Kind::Authority { path_len, .. }, Some(limit)) if *path_len >= limit => {
@@ -122,7 +130,15 @@ impl<'a> Issuer<'a> {
             until: (now + profile.lifetime).min(ca.not_after),
         };
         let authority_key_id = ca.key_id.clone().unwrap_or_else(|| key_id(&ca.public_key));
-        build(profile, public, serial, validity, &ca.subject, authority_key_id, self.key)
+        build(
+            profile,
+            public,
+            serial,
+            validity,
+            &ca.subject,
+            authority_key_id,
+            self.key,
+        )
     }
 }
 
@@ -134,8 +150,19 @@ pub fn self_sign(
     now: Timestamp,
     backdate: SignedDuration,
 ) -> Result<Certificate, IssueError> {
-    let validity = Span { from: now - backdate, until: now + profile.lifetime };
-    build(profile, key.public(), serial, validity, &name(&profile.subject)?, key_id(key.public()), key)
+    let validity = Span {
+        from: now - backdate,
+        until: now + profile.lifetime,
+    };
+    build(
+        profile,
+        key.public(),
+        serial,
+        validity,
+        &name(&profile.subject)?,
+        key_id(key.public()),
+        key,
+    )
 }
 
 /// Makes a PKCS#10 request (RFC 2986) for what `profile` says, in PEM.
@@ -151,7 +178,11 @@ pub fn request(profile: &Profile, key: &PrivateKey) -> Result<String, IssueError
         attributes,
     };
     let signature = BitString::from_bytes(&key.sign(&info.to_der()?)?)?;
-    let request = CertReq { info, algorithm: signature_algorithm(key.public().kind), signature };
+    let request = CertReq {
+        info,
+        algorithm: signature_algorithm(key.public().kind),
+        signature,
+    };
     Ok(crate::pem::encode("CERTIFICATE REQUEST", &request.to_der()?))
 }
 
@@ -236,12 +267,20 @@ fn extensions(
             extensions.add(&extended_key_usage(*usages))?;
             // In a request it would only invite the signer to copy it; in a certificate it must be critical.
             if !in_request {
-                extensions.0.push(critical(&BasicConstraints { ca: false, path_len_constraint: None })?);
+                extensions.0.push(critical(&BasicConstraints {
+                    ca: false,
+                    path_len_constraint: None,
+                })?);
             }
         }
         Kind::Authority { path_len, confined_to } => {
-            extensions.add(&KeyUsage(KeyUsages::DigitalSignature | KeyUsages::KeyCertSign | KeyUsages::CRLSign))?;
-            extensions.0.push(critical(&BasicConstraints { ca: true, path_len_constraint: Some(*path_len) })?);
+            extensions.add(&KeyUsage(
+                KeyUsages::DigitalSignature | KeyUsages::KeyCertSign | KeyUsages::CRLSign,
+            ))?;
+            extensions.0.push(critical(&BasicConstraints {
+                ca: true,
+                path_len_constraint: Some(*path_len),
+            })?);
             if let Some(names) = confined_to {
                 extensions.add(&extended_key_usage(Usages::Server))?;
                 extensions.add(&constraints(names)?)?;
@@ -300,7 +339,11 @@ pub(crate) fn constraints(names: &BTreeSet<HostOrIp>) -> Result<NameConstraints,
             }
             HostOrIp::Name(_) => general_name(name)?,
         };
-        Ok::<_, der::Error>(GeneralSubtree { base, minimum: 0, maximum: None })
+        Ok::<_, der::Error>(GeneralSubtree {
+            base,
+            minimum: 0,
+            maximum: None,
+        })
     };
     Ok(NameConstraints {
         permitted_subtrees: Some(names.iter().map(subtree).collect::<Result<_, _>>()?),
@@ -321,7 +364,10 @@ pub fn name(subject: &Subject) -> Result<Name, der::Error> {
     let extras = &subject.extras;
     let mut sequence = RdnSequence::default();
     let mut push = |oid: &str, value: Any| {
-        let attribute = AttributeTypeAndValue { oid: ObjectIdentifier::new_unwrap(oid), value };
+        let attribute = AttributeTypeAndValue {
+            oid: ObjectIdentifier::new_unwrap(oid),
+            value,
+        };
         let mut set = SetOfVec::new();
         set.insert(attribute)?;
         sequence.push(RelativeDistinguishedName::try_from(set.into_vec())?);
@@ -354,8 +400,10 @@ fn time(at: Timestamp) -> Result<Time, der::Error> {
 /// SHA-1 over the key's bits (RFC 5280 section 4.2.1.2, method 1): an identifier, not a protection.
 #[must_use]
 pub fn key_id(public: &PublicKey) -> Vec<u8> {
-    let bits = SubjectPublicKeyInfoRef::try_from(public.spki.as_slice())
-        .map_or_else(|_| public.spki.clone(), |info| info.subject_public_key.raw_bytes().to_vec());
+    let bits = SubjectPublicKeyInfoRef::try_from(public.spki.as_slice()).map_or_else(
+        |_| public.spki.clone(),
+        |info| info.subject_public_key.raw_bytes().to_vec(),
+    );
     digest(&SHA1_FOR_LEGACY_USE_ONLY, &bits).as_ref().to_vec()
 }
 
@@ -368,7 +416,10 @@ fn signature_algorithm(kind: KeyKind) -> AlgorithmIdentifierOwned {
         KeyKind::Rsa(_) => ("1.2.840.113549.1.1.11", Some(Any::from(Null))),
         KeyKind::Ed25519 => ("1.3.101.112", None),
     };
-    AlgorithmIdentifierOwned { oid: ObjectIdentifier::new_unwrap(oid), parameters }
+    AlgorithmIdentifierOwned {
+        oid: ObjectIdentifier::new_unwrap(oid),
+        parameters,
+    }
 }
 
 /// A key in the form that the builder takes.
@@ -401,7 +452,10 @@ impl x509_cert::spki::DynSignatureAlgorithmIdentifier for Signer<'_> {
 
 impl signature::Signer<DerSignature> for Signer<'_> {
     fn try_sign(&self, message: &[u8]) -> Result<DerSignature, signature::Error> {
-        self.0.sign(message).map(DerSignature).map_err(|_| signature::Error::new())
+        self.0
+            .sign(message)
+            .map(DerSignature)
+            .map_err(|_| signature::Error::new())
     }
 }
 

@@ -125,19 +125,26 @@ impl PrivateKey {
     /// Reads the first private key of a PEM file: PKCS#8, PKCS#1 or SEC 1.
     pub fn from_pem(text: &[u8]) -> Result<Self, KeyError> {
         let blocks = pem::blocks(text).map_err(|error| KeyError::Damaged(error.to_string()))?;
-        let block = blocks.iter().find(|block| block.label.ends_with("PRIVATE KEY")).ok_or(KeyError::NoKey)?;
+        let block = blocks
+            .iter()
+            .find(|block| block.label.ends_with("PRIVATE KEY"))
+            .ok_or(KeyError::NoKey)?;
         if block.label == "ENCRYPTED PRIVATE KEY" || block.encrypted {
             return Err(KeyError::Encrypted);
         }
         let der = block.der.as_slice();
         let secret = match block.label.as_str() {
             "RSA PRIVATE KEY" => RsaKeyPair::from_der(der).ok().map(Secret::Rsa),
-            "EC PRIVATE KEY" => ecdsa_curves().find_map(|curve| {
-                EcdsaKeyPair::from_private_key_der(curve, der).ok().map(Secret::Ecdsa)
-            }),
+            "EC PRIVATE KEY" => {
+                ecdsa_curves().find_map(|curve| EcdsaKeyPair::from_private_key_der(curve, der).ok().map(Secret::Ecdsa))
+            }
             "PRIVATE KEY" => ecdsa_curves()
                 .find_map(|curve| EcdsaKeyPair::from_pkcs8(curve, der).ok().map(Secret::Ecdsa))
-                .or_else(|| Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).ok().map(Secret::Ed25519))
+                .or_else(|| {
+                    Ed25519KeyPair::from_pkcs8_maybe_unchecked(der)
+                        .ok()
+                        .map(Secret::Ed25519)
+                })
                 .or_else(|| RsaKeyPair::from_pkcs8(der).ok().map(Secret::Rsa)),
             _ => None,
         };
@@ -182,7 +189,8 @@ impl PrivateKey {
             Secret::Ed25519(key) => key.try_sign(message).map(|signature| signature.as_ref().to_vec()),
             Secret::Rsa(key) => {
                 let mut signature = vec![0; key.public_modulus_len()];
-                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map(|()| signature)
+                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
+                    .map(|()| signature)
             }
         }
         .map_err(|_| KeyError::Generation)
@@ -192,12 +200,19 @@ impl PrivateKey {
 /// `RS*` and `ES*` keys hold their secret in the crypto library, which zeroes it; nothing of ours is left to zero.
 impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PrivateKey").field("kind", &self.public.kind).finish_non_exhaustive()
+        f.debug_struct("PrivateKey")
+            .field("kind", &self.public.kind)
+            .finish_non_exhaustive()
     }
 }
 
 fn ecdsa_curves() -> impl Iterator<Item = &'static aws_lc_rs::signature::EcdsaSigningAlgorithm> {
-    [&ECDSA_P256_SHA256_ASN1_SIGNING, &ECDSA_P384_SHA384_ASN1_SIGNING, &ECDSA_P521_SHA512_ASN1_SIGNING].into_iter()
+    [
+        &ECDSA_P256_SHA256_ASN1_SIGNING,
+        &ECDSA_P384_SHA384_ASN1_SIGNING,
+        &ECDSA_P521_SHA512_ASN1_SIGNING,
+    ]
+    .into_iter()
 }
 
 impl PublicKey {
@@ -211,7 +226,14 @@ impl PublicKey {
         let kind = match info.algorithm.oid.to_string().as_str() {
             "1.3.101.112" => KeyKind::Ed25519,
             "1.2.840.10045.2.1" => {
-                match info.algorithm.parameters?.decode_as::<der::oid::ObjectIdentifier>().ok()?.to_string().as_str() {
+                match info
+                    .algorithm
+                    .parameters?
+                    .decode_as::<der::oid::ObjectIdentifier>()
+                    .ok()?
+                    .to_string()
+                    .as_str()
+                {
                     "1.2.840.10045.3.1.7" => KeyKind::P256,
                     "1.3.132.0.34" => KeyKind::P384,
                     "1.3.132.0.35" => KeyKind::P521,

@@ -102,8 +102,10 @@ impl Kubeconfig {
             Credential::Token(token) => user.token = Some(token.to_string()),
             Credential::Other => {}
         }
-        let mut cluster =
-            ClusterFields { server: self.server.clone(), ..ClusterFields::default() };
+        let mut cluster = ClusterFields {
+            server: self.server.clone(),
+            ..ClusterFields::default()
+        };
         match &self.certificate_authority {
             Source::File(path) => cluster.certificate_authority = Some(path.clone()),
             Source::Data(pem) => cluster.certificate_authority_data = Some(STANDARD.encode(pem)),
@@ -113,15 +115,26 @@ impl Kubeconfig {
         let file = Fields {
             api_version: "v1".to_owned(),
             kind: "Config".to_owned(),
-            clusters: vec![NamedCluster { name: self.cluster.clone(), cluster }],
+            clusters: vec![NamedCluster {
+                name: self.cluster.clone(),
+                cluster,
+            }],
             contexts: vec![NamedContext {
                 name: context.clone(),
-                context: ContextFields { cluster: self.cluster.clone(), user: self.user.clone() },
+                context: ContextFields {
+                    cluster: self.cluster.clone(),
+                    user: self.user.clone(),
+                },
             }],
             current_context: context,
-            users: vec![NamedUser { name: self.user.clone(), user }],
+            users: vec![NamedUser {
+                name: self.user.clone(),
+                user,
+            }],
         };
-        serde_saphyr::to_string(&file).map(Zeroizing::new).map_err(|error| KubeconfigError::Shape(error.to_string()))
+        serde_saphyr::to_string(&file)
+            .map(Zeroizing::new)
+            .map_err(|error| KubeconfigError::Shape(error.to_string()))
     }
 
     /// Reads a file's current context.
@@ -178,8 +191,12 @@ impl Kubeconfig {
 }
 
 fn decode(data: &str, field: &'static str) -> Result<Zeroizing<String>, KubeconfigError> {
-    let bytes = STANDARD.decode(data.trim()).map_err(|_| KubeconfigError::NotBase64(field))?;
-    String::from_utf8(bytes).map(Zeroizing::new).map_err(|_| KubeconfigError::NotBase64(field))
+    let bytes = STANDARD
+        .decode(data.trim())
+        .map_err(|_| KubeconfigError::NotBase64(field))?;
+    String::from_utf8(bytes)
+        .map(Zeroizing::new)
+        .map_err(|_| KubeconfigError::NotBase64(field))
 }
 
 fn first_line(text: &str) -> String {

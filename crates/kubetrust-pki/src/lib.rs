@@ -16,6 +16,7 @@ pub mod inventory;
 pub mod issue;
 pub mod key;
 pub mod kubeconfig;
+pub mod listing;
 pub mod manifests;
 pub mod pem;
 pub mod plan;

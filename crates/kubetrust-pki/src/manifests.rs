@@ -91,9 +91,16 @@ const KUBEADM_ADMINS: Binding = Binding {
 /// `manifests/rbac.yaml`.
 #[must_use]
 pub fn rbac(cluster: &Cluster) -> String {
-    let mut text = String::from("# kubectl apply -f this file, as the admin. Written by kubetrust; changes are overwritten.\n");
+    let mut text =
+        String::from("# kubectl apply -f this file, as the admin. Written by kubetrust; changes are overwritten.\n");
     let kubeadm = (cluster.layout == Layout::Kubeadm).then_some(&KUBEADM_ADMINS);
-    for Binding { name, role, subject, why } in BINDINGS.iter().chain(kubeadm) {
+    for Binding {
+        name,
+        role,
+        subject,
+        why,
+    } in BINDINGS.iter().chain(kubeadm)
+    {
         let (kind, subject) = match subject {
             User(user) => ("User", user),
             Group(group) => ("Group", group),

@@ -41,7 +41,10 @@ pub fn blocks(text: &[u8]) -> Result<Vec<Block>, PemError> {
     let mut lines = text.lines().map(str::trim).enumerate();
     let mut blocks = Vec::new();
     while let Some((index, line)) = lines.next() {
-        let Some(label) = line.strip_prefix("-----BEGIN ").and_then(|rest| rest.strip_suffix("-----")) else {
+        let Some(label) = line
+            .strip_prefix("-----BEGIN ")
+            .and_then(|rest| rest.strip_suffix("-----"))
+        else {
             continue;
         };
         let (label, line) = (label.to_owned(), index + 1);
@@ -51,7 +54,11 @@ pub fn blocks(text: &[u8]) -> Result<Vec<Block>, PemError> {
             let Some((_, content)) = lines.next() else {
                 return Err(PemError::Unterminated { line, label });
             };
-            if content.strip_prefix("-----END ").and_then(|rest| rest.strip_suffix("-----")) == Some(label.as_str()) {
+            if content
+                .strip_prefix("-----END ")
+                .and_then(|rest| rest.strip_suffix("-----"))
+                == Some(label.as_str())
+            {
                 break;
             }
             if content.contains(':') {
@@ -61,7 +68,11 @@ pub fn blocks(text: &[u8]) -> Result<Vec<Block>, PemError> {
             }
         }
         match STANDARD.decode(body.as_bytes()) {
-            Ok(der) => blocks.push(Block { label, der: Zeroizing::new(der), encrypted }),
+            Ok(der) => blocks.push(Block {
+                label,
+                der: Zeroizing::new(der),
+                encrypted,
+            }),
             Err(_) => return Err(PemError::NotBase64 { line, label }),
         }
     }

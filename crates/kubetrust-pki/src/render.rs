@@ -63,10 +63,14 @@ impl Renderer<'_> {
     /// What `file` must contain, given the certificate of its row if that one stays.
     #[must_use]
     pub fn render(&self, file: &HostFile, leaf: Option<&Leaf>, authority: &AuthorityPlan) -> Content {
-        let Some(row) = catalog::row(file.row) else { return Content::None };
+        let Some(row) = catalog::row(file.row) else {
+            return Content::None;
+        };
         match &row.what {
             What::Authority { authority: of, .. } => self.authority(*of, file.part, authority),
-            What::Leaf { .. } => leaf.map_or(Content::Pending("its certificate"), |leaf| self.leaf(row, file, leaf, authority)),
+            What::Leaf { .. } => leaf.map_or(Content::Pending("its certificate"), |leaf| {
+                self.leaf(row, file, leaf, authority)
+            }),
             What::KubeletAuthority => Content::None,
             What::ServiceAccountKey => self.service_account(file.part, authority),
             What::BootstrapToken => self.token(file, authority),
@@ -77,7 +81,9 @@ impl Renderer<'_> {
         if plan.create.contains(&catalog::acting(self.situation.cluster, of)) {
             return Content::Pending("its CA");
         }
-        let Some(files) = self.files(of) else { return Content::Pending("its CA") };
+        let Some(files) = self.files(of) else {
+            return Content::Pending("its CA");
+        };
         match part {
             Part::Certificate => files
                 .certificate
@@ -100,9 +106,11 @@ impl Renderer<'_> {
         match file.part {
             Part::Certificate => Content::text(leaf.certificate_pem()),
             Part::Key => Content::secret(&leaf.key_pem()),
-            Part::KeyAndCertificate => {
-                Content::secret(&Zeroizing::new(format!("{}{}", leaf.certificate_pem(), *leaf.key_pem())))
-            }
+            Part::KeyAndCertificate => Content::secret(&Zeroizing::new(format!(
+                "{}{}",
+                leaf.certificate_pem(),
+                *leaf.key_pem()
+            ))),
             Part::Kubeconfig(user) => self.kubeconfig(file, user, authority, || self.credential(row, file, user, leaf)),
             _ => Content::None,
         }
@@ -116,7 +124,10 @@ impl Renderer<'_> {
         match (of(Part::KeyAndCertificate), of(Part::Certificate), of(Part::Key)) {
             (Some(combined), ..) if named => {
                 let path = self.reference(file, combined);
-                Credential::Certificate { certificate: Source::File(path.clone()), key: KeySource::File(path) }
+                Credential::Certificate {
+                    certificate: Source::File(path.clone()),
+                    key: KeySource::File(path),
+                }
             }
             (_, Some(certificate), Some(key)) if named => Credential::Certificate {
                 certificate: Source::File(self.reference(file, certificate)),
@@ -158,7 +169,9 @@ impl Renderer<'_> {
             user: user.name.to_owned(),
             credential: credential(),
         };
-        kubeconfig.to_yaml().map_or(Content::None, |text| Content::secret(&text))
+        kubeconfig
+            .to_yaml()
+            .map_or(Content::None, |text| Content::secret(&text))
     }
 
     /// Files are read again when they change. kubeadm, which takes its own kubeconfigs for embedded ones, gets them
@@ -187,7 +200,11 @@ impl Renderer<'_> {
 
     fn service_account(&self, part: Part, plan: &AuthorityPlan) -> Content {
         let authorities = self.situation.authorities;
-        let Some(key) = authorities.service_account_key.as_ref().filter(|_| plan.service_account.is_none()) else {
+        let Some(key) = authorities
+            .service_account_key
+            .as_ref()
+            .filter(|_| plan.service_account.is_none())
+        else {
             return Content::Pending("the service accounts' key");
         };
         match part {
@@ -199,7 +216,11 @@ impl Renderer<'_> {
 
     fn token(&self, file: &HostFile, plan: &AuthorityPlan) -> Content {
         let authorities = self.situation.authorities;
-        let Some(token) = authorities.bootstrap_token.as_ref().filter(|_| plan.bootstrap_token.is_none()) else {
+        let Some(token) = authorities
+            .bootstrap_token
+            .as_ref()
+            .filter(|_| plan.bootstrap_token.is_none())
+        else {
             return Content::Pending("the bootstrap token");
         };
         match file.part {
@@ -242,7 +263,11 @@ pub fn installed(situation: Situation<'_>, path: &Path) -> PathBuf {
 }
 
 fn relative(folder: &Path, to: &Path) -> PathBuf {
-    let common = folder.components().zip(to.components()).take_while(|(a, b)| a == b).count();
+    let common = folder
+        .components()
+        .zip(to.components())
+        .take_while(|(a, b)| a == b)
+        .count();
     let up = folder.components().skip(common).map(|_| Component::ParentDir);
     up.chain(to.components().skip(common)).collect()
 }

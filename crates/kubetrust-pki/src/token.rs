@@ -26,7 +26,11 @@ impl BootstrapToken {
     /// Draws a token that expires after `validity`.
     pub fn generate(now: Timestamp, validity: SignedDuration) -> Result<Self, KeyError> {
         let expires = Timestamp::from_second((now + validity).as_second()).unwrap_or(now);
-        Ok(Self { id: characters(6)?, secret: characters(16)?, expires })
+        Ok(Self {
+            id: characters(6)?,
+            secret: characters(16)?,
+            expires,
+        })
     }
 
     /// `ID.SECRET`, as a kubeconfig and `token.csv` carry it.
@@ -90,19 +94,32 @@ impl BootstrapToken {
             .parse()
             .map_err(|_| InvalidBootstrapToken("expiration is no RFC 3339 time".to_owned()))?;
         let valid = |text: &str, length| {
-            text.len() == length && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+            text.len() == length
+                && text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
         };
         if valid(&data.token_id, 6) && valid(&data.token_secret, 16) {
-            Ok(Self { id: data.token_id, secret: data.token_secret, expires })
+            Ok(Self {
+                id: data.token_id,
+                secret: data.token_secret,
+                expires,
+            })
         } else {
-            Err(InvalidBootstrapToken("token-id must be [a-z0-9]{6} and token-secret [a-z0-9]{16}".to_owned()))
+            Err(InvalidBootstrapToken(
+                "token-id must be [a-z0-9]{6} and token-secret [a-z0-9]{16}".to_owned(),
+            ))
         }
     }
 
     /// Its line in `token.csv`. The uid is the token's id, which names it without giving it away.
     #[must_use]
     pub fn to_static_line(&self) -> Zeroizing<String> {
-        Zeroizing::new(format!("{},{BOOTSTRAP_USER},{},\"{BOOTSTRAP_GROUP}\"\n", *self.value(), self.id))
+        Zeroizing::new(format!(
+            "{},{BOOTSTRAP_USER},{},\"{BOOTSTRAP_GROUP}\"\n",
+            *self.value(),
+            self.id
+        ))
     }
 }
 
@@ -116,7 +133,10 @@ impl std::fmt::Debug for BootstrapToken {
 #[must_use]
 pub fn static_tokens(current: &str, token: &BootstrapToken) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(current.len() + 96));
-    for line in current.lines().filter(|line| line.split(',').nth(1).map(str::trim) != Some(BOOTSTRAP_USER)) {
+    for line in current
+        .lines()
+        .filter(|line| line.split(',').nth(1).map(str::trim) != Some(BOOTSTRAP_USER))
+    {
         text.push_str(line);
         text.push('\n');
     }

@@ -1,1 +1,24 @@
-fn main() {}
+//! kubetrust: the trust plane of a Kubernetes cluster, in one binary.
+//!
+//! `cli` says what can be asked, `verbs` does it (one file each), `ui` talks, and `exit` ends.
+
+mod cli;
+mod exit;
+mod ui;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::usage(&error),
+    };
+    let ui = ui::Ui::new();
+    match verbs::run(cli.verb, &ui) {
+        Ok(exit) => exit.into(),
+        Err(error) => error.report(&ui),
+    }
+}

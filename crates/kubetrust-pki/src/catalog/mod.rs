@@ -167,9 +167,11 @@ impl Part {
     pub const fn mode(self) -> Mode {
         match self {
             Self::Certificate | Self::PublicKeys | Self::Serial => Mode::Public,
-            Self::Key | Self::KeyAndCertificate | Self::Kubeconfig(_) | Self::TokenKubeconfig(_) | Self::StaticTokens => {
-                Mode::Private
-            }
+            Self::Key
+            | Self::KeyAndCertificate
+            | Self::Kubeconfig(_)
+            | Self::TokenKubeconfig(_)
+            | Self::StaticTokens => Mode::Private,
         }
     }
 }
@@ -232,9 +234,10 @@ impl Holder {
         match self {
             Self::Etcd => host.is(Role::Etcd),
             Self::ControlPlane => control_plane,
-            Self::FirstControlPlane => {
-                cluster.hosts_with(Role::ControlPlane).next().is_some_and(|first| first.name == host.name)
-            }
+            Self::FirstControlPlane => cluster
+                .hosts_with(Role::ControlPlane)
+                .next()
+                .is_some_and(|first| first.name == host.name),
             Self::EtcdOrControlPlane => control_plane || host.is(Role::Etcd),
             Self::Kubernetes => control_plane || host.is(Role::Worker),
             Self::Worker => host.is(Role::Worker),
@@ -282,8 +285,14 @@ pub enum Component {
 
 impl Component {
     /// All of them, in the order in which a cluster starts.
-    pub const ALL: [Self; 6] =
-        [Self::Etcd, Self::ApiServer, Self::ControllerManager, Self::Scheduler, Self::Kubelet, Self::KubeProxy];
+    pub const ALL: [Self; 6] = [
+        Self::Etcd,
+        Self::ApiServer,
+        Self::ControllerManager,
+        Self::Scheduler,
+        Self::Kubelet,
+        Self::KubeProxy,
+    ];
 
     /// The name of its binary.
     #[must_use]
@@ -354,16 +363,32 @@ pub fn row(name: &str) -> Option<&'static Row> {
 pub fn host_files(cluster: &Cluster, host: &Host) -> Vec<HostFile> {
     let mut files = Vec::new();
     for row in ROWS {
-        let held = row.files.of(cluster.layout).iter().filter(|file| file.holder.includes(cluster, host));
+        let held = row
+            .files
+            .of(cluster.layout)
+            .iter()
+            .filter(|file| file.holder.includes(cluster, host));
         for file in held {
             let Ok(path) = RelPath::new(file.path) else { continue };
             if let Part::Kubeconfig(user) = file.part
                 && let Some([certificate, key]) = named_pair(cluster, row, user)
             {
-                files.push(HostFile { row: row.name, path: certificate, part: Part::Certificate });
-                files.push(HostFile { row: row.name, path: key, part: Part::Key });
+                files.push(HostFile {
+                    row: row.name,
+                    path: certificate,
+                    part: Part::Certificate,
+                });
+                files.push(HostFile {
+                    row: row.name,
+                    path: key,
+                    part: Part::Key,
+                });
             }
-            files.push(HostFile { row: row.name, path, part: file.part });
+            files.push(HostFile {
+                row: row.name,
+                path,
+                part: file.part,
+            });
         }
     }
     files
@@ -403,19 +428,35 @@ fn named_paths(row: &Row) -> [String; 2] {
 /// Whether the layout has a file of its own for the row's key and certificate.
 #[must_use]
 pub fn has_combined_file(row: &Row, layout: Layout) -> bool {
-    row.files.of(layout).iter().any(|file| file.part == Part::KeyAndCertificate)
+    row.files
+        .of(layout)
+        .iter()
+        .any(|file| file.part == Part::KeyAndCertificate)
 }
 
 /// What the spec says of this kubeconfig.
 #[must_use]
 pub const fn credentials(cluster: &Cluster, user: KubeconfigUser) -> Credentials {
-    if user.travels { cluster.kubeconfigs.admin } else { cluster.kubeconfigs.components }
+    if user.travels {
+        cluster.kubeconfigs.admin
+    } else {
+        cluster.kubeconfigs.components
+    }
 }
 
 /// What a leaf must say on `host`. `None` for rows that are no leaf.
 #[must_use]
 pub fn leaf_profile(cluster: &Cluster, host: &Host, row: &Row) -> Option<Profile> {
-    let What::Leaf { common_name, organization, sans, usages, .. } = &row.what else { return None };
+    let What::Leaf {
+        common_name,
+        organization,
+        sans,
+        usages,
+        ..
+    } = &row.what
+    else {
+        return None;
+    };
     let usages = usages.of(cluster.layout);
     Some(Profile {
         subject: Subject {
@@ -429,7 +470,11 @@ pub fn leaf_profile(cluster: &Cluster, host: &Host, row: &Row) -> Option<Profile
         },
         sans: sans.iter().flat_map(|source| resolve(*source, cluster, host)).collect(),
         kind: Kind::Leaf(usages),
-        lifetime: if usages.server() { cluster.validity.server } else { cluster.validity.client },
+        lifetime: if usages.server() {
+            cluster.validity.server
+        } else {
+            cluster.validity.client
+        },
     })
 }
 
@@ -441,7 +486,10 @@ pub fn authority_profile(cluster: &Cluster, authority: Authority) -> Profile {
         _ => ROWS
             .iter()
             .find_map(|row| match row.what {
-                What::Authority { authority: of, common_name } if of == authority => Some(common_name),
+                What::Authority {
+                    authority: of,
+                    common_name,
+                } if of == authority => Some(common_name),
                 _ => None,
             })
             .unwrap_or("kubernetes"),
@@ -455,7 +503,10 @@ pub fn authority_profile(cluster: &Cluster, authority: Authority) -> Profile {
             Layout::Kubeadm => BTreeSet::from([HostOrIp::Name(common_name.to_owned())]),
             Layout::Document => BTreeSet::new(),
         },
-        kind: Kind::Authority { path_len: u8::from(signs_kubelet_cas), confined_to: None },
+        kind: Kind::Authority {
+            path_len: u8::from(signs_kubelet_cas),
+            confined_to: None,
+        },
         lifetime: cluster.validity.ca,
     }
 }
@@ -469,14 +520,23 @@ pub fn kubelet_ca_profile(cluster: &Cluster, host: &Host) -> Profile {
         sans: BTreeSet::new(),
         kind: Kind::Authority {
             path_len: 0,
-            confined_to: Some(names.into_iter().flat_map(|source| resolve(source, cluster, host)).collect()),
+            confined_to: Some(
+                names
+                    .into_iter()
+                    .flat_map(|source| resolve(source, cluster, host))
+                    .collect(),
+            ),
         },
         lifetime: cluster.validity.kubelet_ca,
     }
 }
 
 fn subject(cluster: &Cluster, common_name: &str) -> Subject {
-    Subject { common_name: common_name.to_owned(), organizations: Vec::new(), extras: cluster.subject.clone() }
+    Subject {
+        common_name: common_name.to_owned(),
+        organizations: Vec::new(),
+        extras: cluster.subject.clone(),
+    }
 }
 
 /// The user name of a host's kubelet.
@@ -508,9 +568,12 @@ fn resolve(source: SanSource, cluster: &Cluster, host: &Host) -> Vec<HostOrIp> {
             let in_domain = format!("kubernetes.default.svc.{}", cluster.dns_domain);
             names(&["kubernetes", "kubernetes.default", "kubernetes.default.svc", &in_domain])
         }
-        SanSource::FirstServiceAddresses => {
-            cluster.service_subnets.iter().filter_map(|subnet| first_address(*subnet)).map(HostOrIp::Ip).collect()
-        }
+        SanSource::FirstServiceAddresses => cluster
+            .service_subnets
+            .iter()
+            .filter_map(|subnet| first_address(*subnet))
+            .map(HostOrIp::Ip)
+            .collect(),
         SanSource::Endpoint => vec![cluster.endpoint.host.clone()],
         SanSource::Extra => cluster.extra_sans.clone(),
         SanSource::Confined(role) => match cluster.authorities.mode {

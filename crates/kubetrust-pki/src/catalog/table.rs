@@ -16,11 +16,21 @@ macro_rules! pair {
     ($document:literal, $kubeadm:literal, $holder:expr, $certificate_readers:expr, $key_readers:expr) => {
         PerLayout {
             document: &[
-                file(concat!($document, ".crt"), Part::Certificate, $holder, $certificate_readers),
+                file(
+                    concat!($document, ".crt"),
+                    Part::Certificate,
+                    $holder,
+                    $certificate_readers,
+                ),
                 file(concat!($document, ".key"), Part::Key, $holder, $key_readers),
             ],
             kubeadm: &[
-                file(concat!($kubeadm, ".crt"), Part::Certificate, $holder, $certificate_readers),
+                file(
+                    concat!($kubeadm, ".crt"),
+                    Part::Certificate,
+                    $holder,
+                    $certificate_readers,
+                ),
                 file(concat!($kubeadm, ".key"), Part::Key, $holder, $key_readers),
             ],
         }
@@ -45,46 +55,125 @@ const NO_READERS: &[Reader] = &[];
 pub const ROWS: &[Row] = &[
     Row {
         name: "etcd-ca",
-        what: What::Authority { authority: Authority::Etcd, common_name: "etcd-ca" },
+        what: What::Authority {
+            authority: Authority::Etcd,
+            common_name: "etcd-ca",
+        },
         files: PerLayout {
             document: &[
-                file("etcd/pki/ca.crt", Part::Certificate, Holder::EtcdOrControlPlane, ETCD_CA_READERS),
+                file(
+                    "etcd/pki/ca.crt",
+                    Part::Certificate,
+                    Holder::EtcdOrControlPlane,
+                    ETCD_CA_READERS,
+                ),
                 file("etcd/pki/ca.key", Part::Key, Holder::CaKey(Authority::Etcd), NO_READERS),
-                file("etcd/pki/ca.srl", Part::Serial, Holder::CaKey(Authority::Etcd), NO_READERS),
+                file(
+                    "etcd/pki/ca.srl",
+                    Part::Serial,
+                    Holder::CaKey(Authority::Etcd),
+                    NO_READERS,
+                ),
             ],
             kubeadm: &[
-                file("kubernetes/pki/etcd/ca.crt", Part::Certificate, Holder::EtcdOrControlPlane, ETCD_CA_READERS),
-                file("kubernetes/pki/etcd/ca.key", Part::Key, Holder::CaKey(Authority::Etcd), NO_READERS),
+                file(
+                    "kubernetes/pki/etcd/ca.crt",
+                    Part::Certificate,
+                    Holder::EtcdOrControlPlane,
+                    ETCD_CA_READERS,
+                ),
+                file(
+                    "kubernetes/pki/etcd/ca.key",
+                    Part::Key,
+                    Holder::CaKey(Authority::Etcd),
+                    NO_READERS,
+                ),
             ],
         },
     },
     Row {
         name: "kubernetes-ca",
-        what: What::Authority { authority: Authority::Kubernetes, common_name: "kubernetes" },
+        what: What::Authority {
+            authority: Authority::Kubernetes,
+            common_name: "kubernetes",
+        },
         files: PerLayout {
             document: &[
-                file("kubernetes/pki/ca.crt", Part::Certificate, Holder::Kubernetes, CLUSTER_CA_READERS),
-                file("kubernetes/pki/ca.key", Part::Key, Holder::CaKey(Authority::Kubernetes), SIGNING_KEY_READERS),
-                file("kubernetes/pki/ca.srl", Part::Serial, Holder::CaKey(Authority::Kubernetes), NO_READERS),
+                file(
+                    "kubernetes/pki/ca.crt",
+                    Part::Certificate,
+                    Holder::Kubernetes,
+                    CLUSTER_CA_READERS,
+                ),
+                file(
+                    "kubernetes/pki/ca.key",
+                    Part::Key,
+                    Holder::CaKey(Authority::Kubernetes),
+                    SIGNING_KEY_READERS,
+                ),
+                file(
+                    "kubernetes/pki/ca.srl",
+                    Part::Serial,
+                    Holder::CaKey(Authority::Kubernetes),
+                    NO_READERS,
+                ),
             ],
             kubeadm: &[
-                file("kubernetes/pki/ca.crt", Part::Certificate, Holder::Kubernetes, CLUSTER_CA_READERS),
-                file("kubernetes/pki/ca.key", Part::Key, Holder::CaKey(Authority::Kubernetes), SIGNING_KEY_READERS),
+                file(
+                    "kubernetes/pki/ca.crt",
+                    Part::Certificate,
+                    Holder::Kubernetes,
+                    CLUSTER_CA_READERS,
+                ),
+                file(
+                    "kubernetes/pki/ca.key",
+                    Part::Key,
+                    Holder::CaKey(Authority::Kubernetes),
+                    SIGNING_KEY_READERS,
+                ),
             ],
         },
     },
     Row {
         name: "front-proxy-ca",
-        what: What::Authority { authority: Authority::FrontProxy, common_name: "front-proxy-ca" },
+        what: What::Authority {
+            authority: Authority::FrontProxy,
+            common_name: "front-proxy-ca",
+        },
         files: PerLayout {
             document: &[
-                file("kubernetes/pki/front-proxy-ca.crt", Part::Certificate, Holder::ControlPlane, FRONT_PROXY_CA_READERS),
-                file("kubernetes/pki/front-proxy-ca.key", Part::Key, Holder::CaKey(Authority::FrontProxy), NO_READERS),
-                file("kubernetes/pki/front-proxy-ca.srl", Part::Serial, Holder::CaKey(Authority::FrontProxy), NO_READERS),
+                file(
+                    "kubernetes/pki/front-proxy-ca.crt",
+                    Part::Certificate,
+                    Holder::ControlPlane,
+                    FRONT_PROXY_CA_READERS,
+                ),
+                file(
+                    "kubernetes/pki/front-proxy-ca.key",
+                    Part::Key,
+                    Holder::CaKey(Authority::FrontProxy),
+                    NO_READERS,
+                ),
+                file(
+                    "kubernetes/pki/front-proxy-ca.srl",
+                    Part::Serial,
+                    Holder::CaKey(Authority::FrontProxy),
+                    NO_READERS,
+                ),
             ],
             kubeadm: &[
-                file("kubernetes/pki/front-proxy-ca.crt", Part::Certificate, Holder::ControlPlane, FRONT_PROXY_CA_READERS),
-                file("kubernetes/pki/front-proxy-ca.key", Part::Key, Holder::CaKey(Authority::FrontProxy), NO_READERS),
+                file(
+                    "kubernetes/pki/front-proxy-ca.crt",
+                    Part::Certificate,
+                    Holder::ControlPlane,
+                    FRONT_PROXY_CA_READERS,
+                ),
+                file(
+                    "kubernetes/pki/front-proxy-ca.key",
+                    Part::Key,
+                    Holder::CaKey(Authority::FrontProxy),
+                    NO_READERS,
+                ),
             ],
         },
     },
@@ -93,7 +182,10 @@ pub const ROWS: &[Row] = &[
         // travels as part of the serving certificate's chain, so that no host has a file of it.
         name: "kubelet-ca",
         what: What::KubeletAuthority,
-        files: PerLayout { document: &[], kubeadm: &[] },
+        files: PerLayout {
+            document: &[],
+            kubeadm: &[],
+        },
     },
     Row {
         name: "etcd-server",
@@ -103,9 +195,18 @@ pub const ROWS: &[Row] = &[
             organization: both(None),
             sans: HOST_SANS,
             // kubeadm's server certificate is a client too, for etcd's own gRPC gateway and its health check.
-            usages: PerLayout { document: Usages::Server, kubeadm: Usages::ServerAndClient },
+            usages: PerLayout {
+                document: Usages::Server,
+                kubeadm: Usages::ServerAndClient,
+            },
         },
-        files: pair!("etcd/pki/server", "kubernetes/pki/etcd/server", Holder::Etcd, &[reader(Etcd, "cert-file")], &[reader(Etcd, "key-file")]),
+        files: pair!(
+            "etcd/pki/server",
+            "kubernetes/pki/etcd/server",
+            Holder::Etcd,
+            &[reader(Etcd, "cert-file")],
+            &[reader(Etcd, "key-file")]
+        ),
     },
     Row {
         name: "etcd-peer",
@@ -113,10 +214,21 @@ pub const ROWS: &[Row] = &[
             signer: Signer::Authority(Authority::Etcd),
             common_name: both(Cn::HostName),
             organization: both(None),
-            sans: &[San::HostNames, San::HostAddresses, San::Loopback, San::Confined("peer.etcd")],
+            sans: &[
+                San::HostNames,
+                San::HostAddresses,
+                San::Loopback,
+                San::Confined("peer.etcd"),
+            ],
             usages: both(Usages::ServerAndClient),
         },
-        files: pair!("etcd/pki/peer", "kubernetes/pki/etcd/peer", Holder::Etcd, &[reader(Etcd, "peer-cert-file")], &[reader(Etcd, "peer-key-file")]),
+        files: pair!(
+            "etcd/pki/peer",
+            "kubernetes/pki/etcd/peer",
+            Holder::Etcd,
+            &[reader(Etcd, "peer-cert-file")],
+            &[reader(Etcd, "peer-key-file")]
+        ),
     },
     Row {
         name: "etcd-healthcheck-client",
@@ -130,8 +242,18 @@ pub const ROWS: &[Row] = &[
         files: PerLayout {
             document: &[],
             kubeadm: &[
-                file("kubernetes/pki/etcd/healthcheck-client.crt", Part::Certificate, Holder::Etcd, NO_READERS),
-                file("kubernetes/pki/etcd/healthcheck-client.key", Part::Key, Holder::Etcd, NO_READERS),
+                file(
+                    "kubernetes/pki/etcd/healthcheck-client.crt",
+                    Part::Certificate,
+                    Holder::Etcd,
+                    NO_READERS,
+                ),
+                file(
+                    "kubernetes/pki/etcd/healthcheck-client.key",
+                    Part::Key,
+                    Holder::Etcd,
+                    NO_READERS,
+                ),
             ],
         },
     },
@@ -144,7 +266,13 @@ pub const ROWS: &[Row] = &[
             sans: &[San::Confined("client.etcd")],
             usages: both(Usages::Client),
         },
-        files: pair!("kubernetes/pki/apiserver-etcd-client", "kubernetes/pki/apiserver-etcd-client", Holder::ControlPlane, &[reader(ApiServer, "etcd-certfile")], &[reader(ApiServer, "etcd-keyfile")]),
+        files: pair!(
+            "kubernetes/pki/apiserver-etcd-client",
+            "kubernetes/pki/apiserver-etcd-client",
+            Holder::ControlPlane,
+            &[reader(ApiServer, "etcd-certfile")],
+            &[reader(ApiServer, "etcd-keyfile")]
+        ),
     },
     Row {
         name: "apiserver",
@@ -162,7 +290,13 @@ pub const ROWS: &[Row] = &[
             ],
             usages: both(Usages::Server),
         },
-        files: pair!("kubernetes/pki/apiserver", "kubernetes/pki/apiserver", Holder::ControlPlane, &[reader(ApiServer, "tls-cert-file")], &[reader(ApiServer, "tls-private-key-file")]),
+        files: pair!(
+            "kubernetes/pki/apiserver",
+            "kubernetes/pki/apiserver",
+            Holder::ControlPlane,
+            &[reader(ApiServer, "tls-cert-file")],
+            &[reader(ApiServer, "tls-private-key-file")]
+        ),
     },
     Row {
         name: "apiserver-kubelet-client",
@@ -174,7 +308,13 @@ pub const ROWS: &[Row] = &[
             sans: NO_SANS,
             usages: both(Usages::Client),
         },
-        files: pair!("kubernetes/pki/apiserver-kubelet-client", "kubernetes/pki/apiserver-kubelet-client", Holder::ControlPlane, &[reader(ApiServer, "kubelet-client-certificate")], &[reader(ApiServer, "kubelet-client-key")]),
+        files: pair!(
+            "kubernetes/pki/apiserver-kubelet-client",
+            "kubernetes/pki/apiserver-kubelet-client",
+            Holder::ControlPlane,
+            &[reader(ApiServer, "kubelet-client-certificate")],
+            &[reader(ApiServer, "kubelet-client-key")]
+        ),
     },
     Row {
         name: "front-proxy-client",
@@ -185,20 +325,45 @@ pub const ROWS: &[Row] = &[
             sans: NO_SANS,
             usages: both(Usages::Client),
         },
-        files: pair!("kubernetes/pki/front-proxy-client", "kubernetes/pki/front-proxy-client", Holder::ControlPlane, &[reader(ApiServer, "proxy-client-cert-file")], &[reader(ApiServer, "proxy-client-key-file")]),
+        files: pair!(
+            "kubernetes/pki/front-proxy-client",
+            "kubernetes/pki/front-proxy-client",
+            Holder::ControlPlane,
+            &[reader(ApiServer, "proxy-client-cert-file")],
+            &[reader(ApiServer, "proxy-client-key-file")]
+        ),
     },
     Row {
         name: "service-account",
         what: What::ServiceAccountKey,
-        files: PerLayout { document: SERVICE_ACCOUNT_FILES, kubeadm: SERVICE_ACCOUNT_FILES },
+        files: PerLayout {
+            document: SERVICE_ACCOUNT_FILES,
+            kubeadm: SERVICE_ACCOUNT_FILES,
+        },
     },
     Row {
         name: "admin",
         what: client(
-            PerLayout { document: Cn::Fixed("kubernetes-admin"), kubeadm: Cn::Fixed("kubernetes-admin") },
-            PerLayout { document: Some("system:masters"), kubeadm: Some("kubeadm:cluster-admins") },
+            PerLayout {
+                document: Cn::Fixed("kubernetes-admin"),
+                kubeadm: Cn::Fixed("kubernetes-admin"),
+            },
+            PerLayout {
+                document: Some("system:masters"),
+                kubeadm: Some("kubeadm:cluster-admins"),
+            },
         ),
-        files: kubeconfig!("kubernetes/auth/admin.conf", "kubernetes/admin.conf", Holder::ControlPlane, KubeconfigUser { name: "kubernetes-admin", server: Server::Endpoint, travels: true }, NO_READERS),
+        files: kubeconfig!(
+            "kubernetes/auth/admin.conf",
+            "kubernetes/admin.conf",
+            Holder::ControlPlane,
+            KubeconfigUser {
+                name: "kubernetes-admin",
+                server: Server::Endpoint,
+                travels: true
+            },
+            NO_READERS
+        ),
     },
     Row {
         name: "super-admin",
@@ -221,32 +386,72 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "controller-manager",
         what: client(both(Cn::Fixed("system:kube-controller-manager")), both(None)),
-        files: kubeconfig!("kubernetes/auth/controller-manager.conf", "kubernetes/controller-manager.conf", Holder::ControlPlane, KubeconfigUser { name: "system:kube-controller-manager", server: Server::Local, travels: false }, &[
+        files: kubeconfig!(
+            "kubernetes/auth/controller-manager.conf",
+            "kubernetes/controller-manager.conf",
+            Holder::ControlPlane,
+            KubeconfigUser {
+                name: "system:kube-controller-manager",
+                server: Server::Local,
+                travels: false
+            },
+            &[
                 reader(ControllerManager, "kubeconfig"),
                 reader(ControllerManager, "authentication-kubeconfig"),
                 reader(ControllerManager, "authorization-kubeconfig"),
-            ]),
+            ]
+        ),
     },
     Row {
         name: "scheduler",
         what: client(both(Cn::Fixed("system:kube-scheduler")), both(None)),
-        files: kubeconfig!("kubernetes/auth/scheduler.conf", "kubernetes/scheduler.conf", Holder::ControlPlane, KubeconfigUser { name: "system:kube-scheduler", server: Server::Local, travels: false }, &[
+        files: kubeconfig!(
+            "kubernetes/auth/scheduler.conf",
+            "kubernetes/scheduler.conf",
+            Holder::ControlPlane,
+            KubeconfigUser {
+                name: "system:kube-scheduler",
+                server: Server::Local,
+                travels: false
+            },
+            &[
                 reader(Scheduler, "kubeconfig"),
                 reader(Scheduler, "authentication-kubeconfig"),
                 reader(Scheduler, "authorization-kubeconfig"),
-            ]),
+            ]
+        ),
     },
     Row {
         name: "kubelet",
         what: client(both(Cn::Node), both(Some("system:nodes"))),
         files: PerLayout {
             document: &[
-                file("kubernetes/auth/kubelet.conf", NODE_KUBECONFIG, Holder::KubeletWithClient, NO_READERS),
-                file(KUBELET_CLIENT_PEM, Part::KeyAndCertificate, Holder::KubeletWithClient, NO_READERS),
+                file(
+                    "kubernetes/auth/kubelet.conf",
+                    NODE_KUBECONFIG,
+                    Holder::KubeletWithClient,
+                    NO_READERS,
+                ),
+                file(
+                    KUBELET_CLIENT_PEM,
+                    Part::KeyAndCertificate,
+                    Holder::KubeletWithClient,
+                    NO_READERS,
+                ),
             ],
             kubeadm: &[
-                file("kubernetes/kubelet.conf", NODE_KUBECONFIG, Holder::KubeletWithClient, NO_READERS),
-                file(KUBELET_CLIENT_PEM, Part::KeyAndCertificate, Holder::KubeletWithClient, NO_READERS),
+                file(
+                    "kubernetes/kubelet.conf",
+                    NODE_KUBECONFIG,
+                    Holder::KubeletWithClient,
+                    NO_READERS,
+                ),
+                file(
+                    KUBELET_CLIENT_PEM,
+                    Part::KeyAndCertificate,
+                    Holder::KubeletWithClient,
+                    NO_READERS,
+                ),
             ],
         },
     },
@@ -259,7 +464,13 @@ pub const ROWS: &[Row] = &[
             sans: &[San::HostNames, San::HostAddresses],
             usages: both(Usages::Server),
         },
-        files: pair!("kubernetes/pki/kubelet", "kubelet/pki/kubelet", Holder::KubeletWithServing, &[reader(Kubelet, "tls-cert-file")], &[reader(Kubelet, "tls-private-key-file")]),
+        files: pair!(
+            "kubernetes/pki/kubelet",
+            "kubelet/pki/kubelet",
+            Holder::KubeletWithServing,
+            &[reader(Kubelet, "tls-cert-file")],
+            &[reader(Kubelet, "tls-private-key-file")]
+        ),
     },
     Row {
         name: "kube-proxy",
@@ -267,7 +478,11 @@ pub const ROWS: &[Row] = &[
         files: PerLayout {
             document: &[file(
                 "kubernetes/auth/kube-proxy.conf",
-                Part::Kubeconfig(KubeconfigUser { name: "system:kube-proxy", server: Server::Endpoint, travels: false }),
+                Part::Kubeconfig(KubeconfigUser {
+                    name: "system:kube-proxy",
+                    server: Server::Endpoint,
+                    travels: false,
+                }),
                 Holder::Worker,
                 &[reader(KubeProxy, "kubeconfig")],
             )],
@@ -280,8 +495,18 @@ pub const ROWS: &[Row] = &[
         what: What::BootstrapToken,
         files: PerLayout {
             document: &[
-                file("kubernetes/token.csv", Part::StaticTokens, Holder::ControlPlane, &[reader(ApiServer, "token-auth-file")]),
-                file("kubernetes/auth/bootstrap.conf", BOOTSTRAP_KUBECONFIG, Holder::KubeletWithBootstrap, NO_READERS),
+                file(
+                    "kubernetes/token.csv",
+                    Part::StaticTokens,
+                    Holder::ControlPlane,
+                    &[reader(ApiServer, "token-auth-file")],
+                ),
+                file(
+                    "kubernetes/auth/bootstrap.conf",
+                    BOOTSTRAP_KUBECONFIG,
+                    Holder::KubeletWithBootstrap,
+                    NO_READERS,
+                ),
             ],
             kubeadm: &[file(
                 "kubernetes/bootstrap-kubelet.conf",
@@ -341,14 +566,23 @@ const SERVICE_ACCOUNT_FILES: &[File] = &[
 /// The kubelet's own file: it keeps it up to date by itself afterwards.
 const KUBELET_CLIENT_PEM: &str = "kubelet/pki/kubelet-client-current.pem";
 
-const NODE_KUBECONFIG: Part =
-    Part::Kubeconfig(KubeconfigUser { name: "default-auth", server: Server::Endpoint, travels: false });
+const NODE_KUBECONFIG: Part = Part::Kubeconfig(KubeconfigUser {
+    name: "default-auth",
+    server: Server::Endpoint,
+    travels: false,
+});
 
-const BOOTSTRAP_KUBECONFIG: Part =
-    Part::TokenKubeconfig(KubeconfigUser { name: super::BOOTSTRAP_USER, server: Server::Endpoint, travels: false });
+const BOOTSTRAP_KUBECONFIG: Part = Part::TokenKubeconfig(KubeconfigUser {
+    name: super::BOOTSTRAP_USER,
+    server: Server::Endpoint,
+    travels: false,
+});
 
 const fn both<T: Copy>(value: T) -> PerLayout<T> {
-    PerLayout { document: value, kubeadm: value }
+    PerLayout {
+        document: value,
+        kubeadm: value,
+    }
 }
 
 const fn reader(component: super::Component, flag: &'static str) -> Reader {
@@ -356,7 +590,12 @@ const fn reader(component: super::Component, flag: &'static str) -> Reader {
 }
 
 const fn file(path: &'static str, part: Part, holder: Holder, readers: &'static [Reader]) -> File {
-    File { path, part, holder, readers }
+    File {
+        path,
+        part,
+        holder,
+        readers,
+    }
 }
 
 /// A client certificate of the cluster CA (S3).

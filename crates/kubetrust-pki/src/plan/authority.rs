@@ -62,13 +62,19 @@ impl AuthorityPlan {
             reasons,
         };
         let mut steps = Vec::new();
-        for (action, authorities, reason) in
-            [("create", &self.create, Reason::Missing), ("take up", &self.take_up, Reason::Brought)]
-        {
+        for (action, authorities, reason) in [
+            ("create", &self.create, Reason::Missing),
+            ("take up", &self.take_up, Reason::Brought),
+        ] {
             for authority in authorities {
                 let stem = authority_stem(*authority);
                 let files = [format!("{stem}.crt"), format!("{stem}.key")];
-                steps.push(step(action, stem, &files.each_ref().map(String::as_str), vec![reason.clone()]));
+                steps.push(step(
+                    action,
+                    stem,
+                    &files.each_ref().map(String::as_str),
+                    vec![reason.clone()],
+                ));
             }
         }
         for (host, (action, reasons)) in &self.kubelet_cas {
@@ -77,14 +83,34 @@ impl AuthorityPlan {
                 KubeletCaAction::Request => ("request", ["csr", "key"]),
             };
             let files = extensions.map(|extension| format!("kubelet-ca/{host}.{extension}"));
-            let mut made = step(action, "kubelet-ca", &files.each_ref().map(String::as_str), reasons.clone());
+            let mut made = step(
+                action,
+                "kubelet-ca",
+                &files.each_ref().map(String::as_str),
+                reasons.clone(),
+            );
             made.host = Some(host.clone());
             steps.push(made);
         }
         let single = [
-            ("create", "service-account", ["sa.key", "sa.pub"].as_slice(), &self.service_account),
-            ("write", "service-account", ["sa.pub"].as_slice(), &self.service_account_public),
-            ("create", "bootstrap", ["bootstrap-token.yaml", "token.csv"].as_slice(), &self.bootstrap_token),
+            (
+                "create",
+                "service-account",
+                ["sa.key", "sa.pub"].as_slice(),
+                &self.service_account,
+            ),
+            (
+                "write",
+                "service-account",
+                ["sa.pub"].as_slice(),
+                &self.service_account_public,
+            ),
+            (
+                "create",
+                "bootstrap",
+                ["bootstrap-token.yaml", "token.csv"].as_slice(),
+                &self.bootstrap_token,
+            ),
             ("write", "bootstrap", ["token.csv"].as_slice(), &self.static_tokens),
         ];
         steps.extend(
@@ -97,11 +123,20 @@ impl AuthorityPlan {
 }
 
 pub(super) fn plan(situation: Situation<'_>) -> (AuthorityPlan, Vec<Finding>) {
-    let Situation { cluster, authorities, brought, now } = situation;
+    let Situation {
+        cluster,
+        authorities,
+        brought,
+        now,
+    } = situation;
     let mut plan = AuthorityPlan::default();
     let mut findings = Vec::new();
     for authority in catalog::authorities(cluster.authorities.mode) {
-        match authorities.cas.get(authority).and_then(|files| files.certificate.as_ref()) {
+        match authorities
+            .cas
+            .get(authority)
+            .and_then(|files| files.certificate.as_ref())
+        {
             Some(certificate) => findings.extend(dates(cluster, *authority, certificate, now)),
             None if brought.contains_key(authority) => plan.take_up.push(*authority),
             None => plan.create.push(*authority),
@@ -131,9 +166,10 @@ pub(super) fn plan(situation: Situation<'_>) -> (AuthorityPlan, Vec<Finding>) {
         }
         Some(token) => {
             let line = token.to_static_line();
-            let in_place = authorities.static_tokens.as_ref().map(|text| {
-                text.lines().any(|found| found == line.trim_end())
-            });
+            let in_place = authorities
+                .static_tokens
+                .as_ref()
+                .map(|text| text.lines().any(|found| found == line.trim_end()));
             plan.static_tokens = match in_place {
                 Some(true) => None,
                 Some(false) => Some(Reason::ContentDiffers),
@@ -167,7 +203,12 @@ pub(crate) fn chain(files: &AuthorityFiles) -> Vec<&Certificate> {
 }
 
 fn kubelet_ca(situation: Situation<'_>, host: &Host, plan: &mut AuthorityPlan, findings: &mut Vec<Finding>) {
-    let Situation { cluster, authorities, now, .. } = situation;
+    let Situation {
+        cluster,
+        authorities,
+        now,
+        ..
+    } = situation;
     let profile = catalog::kubelet_ca_profile(cluster, host);
     let parent = signer(situation, Authority::Kubernetes);
     let name = host.name.to_string();
@@ -193,11 +234,20 @@ fn kubelet_ca(situation: Situation<'_>, host: &Host, plan: &mut AuthorityPlan, f
         return;
     }
     let offline = parent.is_some_and(|files| files.key.is_none());
-    let action = if offline { KubeletCaAction::Request } else { KubeletCaAction::Sign };
+    let action = if offline {
+        KubeletCaAction::Request
+    } else {
+        KubeletCaAction::Sign
+    };
     if action == KubeletCaAction::Request {
         // What an offline CA signed for us is judged like everything else; what it signed wrongly is said, and kept.
         let rejected = certificate.is_some() && !reasons.contains(&Reason::Missing);
-        findings.push(super::host::waiting("kubelet-ca", Some(&name), &format!("{AUTHORITY}/kubelet-ca/{name}"), if rejected { &reasons } else { &[] }));
+        findings.push(super::host::waiting(
+            "kubelet-ca",
+            Some(&name),
+            &format!("{AUTHORITY}/kubelet-ca/{name}"),
+            if rejected { &reasons } else { &[] },
+        ));
         if !new_key && found.is_some_and(|files| files.request.is_some()) {
             return;
         }
@@ -213,11 +263,26 @@ fn kubelet_ca(situation: Situation<'_>, host: &Host, plan: &mut AuthorityPlan, f
 fn dates(cluster: &Cluster, authority: Authority, certificate: &Certificate, now: Timestamp) -> Option<Finding> {
     let end = certificate.not_after;
     let (code, message, unfinished) = if end <= now {
-        ("AuthorityExpired", format!("the CA expired on {end}: nothing that it signed is valid"), true)
+        (
+            "AuthorityExpired",
+            format!("the CA expired on {end}: nothing that it signed is valid"),
+            true,
+        )
     } else if renewal_window(cluster.renew_before, certificate) >= end.duration_since(now) {
-        ("AuthorityExpires", format!("the CA expires on {end}, within the renewal window"), false)
+        (
+            "AuthorityExpires",
+            format!("the CA expires on {end}, within the renewal window"),
+            false,
+        )
     } else if certificate.not_before > now {
-        ("AuthorityNotYetValid", format!("the CA is not valid before {}: is a clock wrong?", certificate.not_before), true)
+        (
+            "AuthorityNotYetValid",
+            format!(
+                "the CA is not valid before {}: is a clock wrong?",
+                certificate.not_before
+            ),
+            true,
+        )
     } else {
         return None;
     };
@@ -226,7 +291,8 @@ fn dates(cluster: &Cluster, authority: Authority, certificate: &Certificate, now
         credential: authority_stem(authority).to_owned(),
         host: None,
         message,
-        hint: "a CA is replaced in stages, trusted everywhere before it signs; apply never does that by itself".to_owned(),
+        hint: "a CA is replaced in stages, trusted everywhere before it signs; apply never does that by itself"
+            .to_owned(),
         unfinished,
     })
 }
@@ -234,25 +300,45 @@ fn dates(cluster: &Cluster, authority: Authority, certificate: &Certificate, now
 /// Checks a CA that the user brings: it is one, now, its key fits, and it may sign what this cluster needs of it.
 /// Every obstacle names a field of the spec.
 #[must_use]
-pub fn validate_brought(cluster: &Cluster, authority: Authority, files: &AuthorityFiles, now: Timestamp) -> Vec<Obstacle> {
+pub fn validate_brought(
+    cluster: &Cluster,
+    authority: Authority,
+    files: &AuthorityFiles,
+    now: Timestamp,
+) -> Vec<Obstacle> {
     let field = |name: &str| format!("authorities.bring.{}.{name}", brought_name(authority));
-    let Some(certificate) = &files.certificate else { return Vec::new() };
+    let Some(certificate) = &files.certificate else {
+        return Vec::new();
+    };
     let mut obstacles = Vec::new();
     let mut refuse = |name: &str, what: String| obstacles.push(Obstacle::new(field(name), what));
     if !certificate.may_sign() {
-        refuse("certificate", format!("{} is no CA: its basic constraints or key usage forbid signing", certificate.subject));
+        refuse(
+            "certificate",
+            format!(
+                "{} is no CA: its basic constraints or key usage forbid signing",
+                certificate.subject
+            ),
+        );
     }
     if certificate.not_after <= now {
         refuse("certificate", format!("the CA expired on {}", certificate.not_after));
     } else if certificate.not_before > now {
-        refuse("certificate", format!("the CA is not valid before {}", certificate.not_before));
+        refuse(
+            "certificate",
+            format!("the CA is not valid before {}", certificate.not_before),
+        );
     }
     if let Some(key) = &files.key
         && *key.public() != certificate.public_key
     {
         refuse("key", "the key is not the certificate's".to_owned());
     }
-    let Profile { kind: Kind::Authority { path_len, .. }, .. } = catalog::authority_profile(cluster, authority) else {
+    let Profile {
+        kind: Kind::Authority { path_len, .. },
+        ..
+    } = catalog::authority_profile(cluster, authority)
+    else {
         return obstacles;
     };
     if let Some(Some(limit)) = certificate.authority
@@ -269,7 +355,13 @@ pub fn validate_brought(cluster: &Cluster, authority: Authority, files: &Authori
     let mut below = certificate;
     for above in &files.chain {
         if !below.is_signed_by(above) {
-            refuse("chain", format!("{} did not sign {}; order the chain from the intermediate up", above.subject, below.subject));
+            refuse(
+                "chain",
+                format!(
+                    "{} did not sign {}; order the chain from the intermediate up",
+                    above.subject, below.subject
+                ),
+            );
         }
         if !above.may_sign() {
             refuse("chain", format!("{} is no CA", above.subject));

@@ -50,9 +50,10 @@ impl HostPlan {
             let (action, files) = match action {
                 LeafAction::Issue(_) => ("issue", self.files_of(row)),
                 LeafAction::TakeUp(..) => ("take up", self.files_of(row)),
-                LeafAction::Request(_, pending) => {
-                    ("request", [&pending.request, &pending.key].map(|path| self.shown(path)).to_vec())
-                }
+                LeafAction::Request(_, pending) => (
+                    "request",
+                    [&pending.request, &pending.key].map(|path| self.shown(path)).to_vec(),
+                ),
             };
             steps.push(self.step(action, row, files, reasons.clone()));
         }
@@ -70,18 +71,29 @@ impl HostPlan {
                 steps.push(self.step("remove", "file", vec![self.shown(path)], vec![reason.clone()]));
             }
         }
-        let order = |name: &str| catalog::ROWS.iter().position(|row| row.name == name).unwrap_or(usize::MAX);
+        let order = |name: &str| {
+            catalog::ROWS
+                .iter()
+                .position(|row| row.name == name)
+                .unwrap_or(usize::MAX)
+        };
         steps.sort_by_key(|step| order(&step.credential));
         steps
     }
 
     /// Whether the row's certificate changes here.
     fn changes(&self, row: &str) -> bool {
-        self.leaves.get(row).is_some_and(|(action, _)| !matches!(action, LeafAction::Request(..)))
+        self.leaves
+            .get(row)
+            .is_some_and(|(action, _)| !matches!(action, LeafAction::Request(..)))
     }
 
     fn files_of(&self, row: &str) -> Vec<String> {
-        self.write.iter().filter(|(file, _)| file.row == row).map(|(file, _)| shown(&self.host, file)).collect()
+        self.write
+            .iter()
+            .filter(|(file, _)| file.row == row)
+            .map(|(file, _)| shown(&self.host, file))
+            .collect()
     }
 
     fn shown(&self, path: &str) -> String {
@@ -89,7 +101,13 @@ impl HostPlan {
     }
 
     fn step(&self, action: &'static str, credential: &str, files: Vec<String>, reasons: Vec<Reason>) -> Step {
-        Step { action, credential: credential.to_owned(), host: Some(self.host.clone()), files, reasons }
+        Step {
+            action,
+            credential: credential.to_owned(),
+            host: Some(self.host.clone()),
+            files,
+            reasons,
+        }
     }
 }
 
@@ -100,12 +118,24 @@ pub(super) fn plan(
     found: HostFiles,
 ) -> (Option<HostPlan>, Vec<Finding>) {
     let files = catalog::host_files(situation.cluster, host);
-    let mut planner = Planner { situation, authority, host, found: &found, findings: Vec::new(), leftovers: BTreeSet::new() };
+    let mut planner = Planner {
+        situation,
+        authority,
+        host,
+        found: &found,
+        findings: Vec::new(),
+        leftovers: BTreeSet::new(),
+    };
     let mut leaves = BTreeMap::new();
     let mut current = BTreeMap::new();
     let mut absent = BTreeSet::new();
-    for row in catalog::ROWS.iter().filter(|row| files.iter().any(|file| file.row == row.name)) {
-        let Some(profile) = catalog::leaf_profile(situation.cluster, host, row) else { continue };
+    for row in catalog::ROWS
+        .iter()
+        .filter(|row| files.iter().any(|file| file.row == row.name))
+    {
+        let Some(profile) = catalog::leaf_profile(situation.cluster, host, row) else {
+            continue;
+        };
         match planner.leaf(row, &files, profile) {
             Verdict::Keep(leaf) => drop(current.insert(row.name, leaf)),
             Verdict::Act(action, reasons) => {
@@ -120,9 +150,17 @@ pub(super) fn plan(
     }
     let write = planner.writes(&files, &leaves, &current, &absent);
     let mut remove = planner.removals(&files);
-    let Planner { findings, leftovers, .. } = planner;
+    let Planner {
+        findings, leftovers, ..
+    } = planner;
     remove.extend(leftovers.into_iter().map(|path| (path, Reason::Signed)));
-    let plan = HostPlan { host: host.name.to_string(), leaves, write, remove, found };
+    let plan = HostPlan {
+        host: host.name.to_string(),
+        leaves,
+        write,
+        remove,
+        found,
+    };
     let nothing = plan.leaves.is_empty() && plan.write.is_empty() && plan.remove.is_empty();
     ((!nothing).then_some(plan), findings)
 }
@@ -184,7 +222,11 @@ impl<'a> Planner<'a> {
         match material {
             Ok((certificates, key)) if reasons.is_empty() => Verdict::Keep(Leaf { certificates, key }),
             // Only the clock can mend this one; a new certificate would carry the same fault.
-            Ok((certificates, key)) if reasons.iter().all(|reason| matches!(reason, Reason::NotYetValid { .. })) => {
+            Ok((certificates, key))
+                if reasons
+                    .iter()
+                    .all(|reason| matches!(reason, Reason::NotYetValid { .. })) =>
+            {
                 self.findings.push(Finding {
                     code: "NotYetValid",
                     credential: row.name.to_owned(),
@@ -209,20 +251,34 @@ impl<'a> Planner<'a> {
         reasons: Vec<Reason>,
     ) -> Verdict {
         let profile = measure.profile;
-        let Some(place) = files.iter().find(|file| file.row == row.name) else { return Verdict::Wait };
+        let Some(place) = files.iter().find(|file| file.row == row.name) else {
+            return Verdict::Wait;
+        };
         let pending = pending_paths(stem(&place.path.to_string()));
-        let key = self.found.content(&pending.key).and_then(|text| PrivateKey::from_pem(text).ok());
-        let Some(key) = key else { return Verdict::Act(LeafAction::Request(profile.clone(), pending), reasons) };
+        let key = self
+            .found
+            .content(&pending.key)
+            .and_then(|text| PrivateKey::from_pem(text).ok());
+        let Some(key) = key else {
+            return Verdict::Act(LeafAction::Request(profile.clone(), pending), reasons);
+        };
         let mut rejected = Vec::new();
         for path in &pending.signed {
-            let Some(certificates) = self.found.content(path).and_then(|text| Certificate::all_from_pem(text).ok()) else {
+            let Some(certificates) = self
+                .found
+                .content(path)
+                .and_then(|text| Certificate::all_from_pem(text).ok())
+            else {
                 if self.found.content(path).is_some() {
                     rejected.push(Reason::Unreadable(format!("{path} is no certificate")));
                 }
                 continue;
             };
             // The old certificate at its place, not an answer to this request.
-            if certificates.first().is_some_and(|first| first.public_key != *key.public()) {
+            if certificates
+                .first()
+                .is_some_and(|first| first.public_key != *key.public())
+            {
                 if *path == pending.signed[0] {
                     rejected.push(Reason::KeyMismatch);
                 }
@@ -232,7 +288,8 @@ impl<'a> Planner<'a> {
             let mut faults = measure.judge(&certificates[..1]);
             faults.retain(|fault| *fault != Reason::ChainDiffers);
             if faults.is_empty() {
-                self.leftovers.extend([pending.request.clone(), pending.key.clone(), pending.signed[0].clone()]);
+                self.leftovers
+                    .extend([pending.request.clone(), pending.key.clone(), pending.signed[0].clone()]);
                 if !files.iter().any(|file| file.path.to_string() == pending.signed[1]) {
                     self.leftovers.insert(pending.signed[1].clone());
                 }
@@ -250,14 +307,22 @@ impl<'a> Planner<'a> {
         if !asks_the_same {
             return Verdict::Act(LeafAction::Request(profile.clone(), pending), reasons);
         }
-        let place = format!("{}/{}/{}", crate::inventory::HOSTS, self.host.name, stem(&place.path.to_string()));
-        self.findings.push(waiting(row.name, Some(self.host.name.as_str()), &place, &rejected));
+        let place = format!(
+            "{}/{}/{}",
+            crate::inventory::HOSTS,
+            self.host.name,
+            stem(&place.path.to_string())
+        );
+        self.findings
+            .push(waiting(row.name, Some(self.host.name.as_str()), &place, &rejected));
         Verdict::Wait
     }
 
     /// `None` while the kubelet CA has no certificate and its parent is offline.
     fn signer(&self, row: &Row) -> Option<LeafSigner<'a>> {
-        let What::Leaf { signer, .. } = row.what else { return None };
+        let What::Leaf { signer, .. } = row.what else {
+            return None;
+        };
         let cluster = self.situation.cluster;
         let authority = match signer {
             Signer::Authority(authority) => authority,
@@ -277,7 +342,11 @@ impl<'a> Planner<'a> {
         let above = super::authority::signer(self.situation, Authority::Kubernetes);
         match self.authority.kubelet_cas.get(name) {
             Some((super::KubeletCaAction::Sign, _)) => {
-                return Some(LeafSigner { certificate: None, has_key: true, chain: Vec::new() });
+                return Some(LeafSigner {
+                    certificate: None,
+                    has_key: true,
+                    chain: Vec::new(),
+                });
             }
             Some((super::KubeletCaAction::Request, _)) => return None,
             None => {}
@@ -285,10 +354,17 @@ impl<'a> Planner<'a> {
         let files = self.situation.authorities.kubelet_cas.get(name)?;
         // A certificate that the plan for authority/ has rejected signs nothing.
         let parent = above.and_then(|files| files.certificate.as_ref());
-        let certificate = files.certificate.as_ref().filter(|ca| parent.is_some_and(|parent| ca.is_signed_by(parent)))?;
+        let certificate = files
+            .certificate
+            .as_ref()
+            .filter(|ca| parent.is_some_and(|parent| ca.is_signed_by(parent)))?;
         let mut chain = vec![certificate];
         chain.extend(above.map(super::authority::chain).unwrap_or_default());
-        Some(LeafSigner { certificate: Some(certificate), has_key: files.key.is_some(), chain })
+        Some(LeafSigner {
+            certificate: Some(certificate),
+            has_key: files.key.is_some(),
+            chain,
+        })
     }
 
     /// The row's certificate and key as they lie on this host.
@@ -304,7 +380,10 @@ impl<'a> Planner<'a> {
         current: &BTreeMap<&'static str, Leaf>,
         absent: &BTreeSet<&'static str>,
     ) -> Vec<(HostFile, Vec<Reason>)> {
-        let renderer = Renderer { situation: self.situation, host: self.host };
+        let renderer = Renderer {
+            situation: self.situation,
+            host: self.host,
+        };
         let mut writes = Vec::new();
         for file in files {
             let of_leaf = catalog::row(file.row).is_some_and(|row| matches!(row.what, What::Leaf { .. }));
@@ -319,9 +398,15 @@ impl<'a> Planner<'a> {
                 // Its value moves on whenever OpenSSL signs with it, so any serial number will do, and it is
                 // brought up to date whenever this host gets a certificate.
                 let valid = self.found.content(&file.path).is_some_and(render::is_serial);
-                let signs = leaves.values().any(|(action, _)| matches!(action, LeafAction::Issue(_)));
+                let signs = leaves
+                    .values()
+                    .any(|(action, _)| matches!(action, LeafAction::Issue(_)));
                 if self.authority_key_is_here(file) && (!valid || signs) {
-                    let reason = if valid { Reason::Follows("the last serial number") } else { Reason::Missing };
+                    let reason = if valid {
+                        Reason::Follows("the last serial number")
+                    } else {
+                        Reason::Missing
+                    };
                     writes.push((file.clone(), vec![reason]));
                 }
                 continue;
@@ -329,7 +414,9 @@ impl<'a> Planner<'a> {
             match renderer.render(file, current.get(file.row), self.authority) {
                 // Nothing to hold: the CA's key is offline.
                 render::Content::None => {}
-                render::Content::Pending(what) => writes.push((file.clone(), vec![self.reason(file, Reason::Follows(what))])),
+                render::Content::Pending(what) => {
+                    writes.push((file.clone(), vec![self.reason(file, Reason::Follows(what))]))
+                }
                 render::Content::Bytes(bytes) => {
                     if let Some(reason) = self.difference(file, &bytes) {
                         writes.push((file.clone(), vec![reason]));
@@ -341,8 +428,12 @@ impl<'a> Planner<'a> {
     }
 
     fn authority_key_is_here(&self, file: &HostFile) -> bool {
-        let Some(What::Authority { authority, .. }) = catalog::row(file.row).map(|row| &row.what) else { return false };
-        self.authority.create.contains(&catalog::acting(self.situation.cluster, *authority))
+        let Some(What::Authority { authority, .. }) = catalog::row(file.row).map(|row| &row.what) else {
+            return false;
+        };
+        self.authority
+            .create
+            .contains(&catalog::acting(self.situation.cluster, *authority))
             || super::authority::signer(self.situation, *authority).is_some_and(|files| files.key.is_some())
     }
 
@@ -351,15 +442,20 @@ impl<'a> Planner<'a> {
         match found {
             None => Some(Reason::Missing),
             Some(found) if found.content.as_slice() != must_be => Some(Reason::ContentDiffers),
-            Some(found) if found.mode != file.part.mode().file() => {
-                Some(Reason::Mode { is: found.mode, must_be: file.part.mode().file() })
-            }
+            Some(found) if found.mode != file.part.mode().file() => Some(Reason::Mode {
+                is: found.mode,
+                must_be: file.part.mode().file(),
+            }),
             Some(_) => None,
         }
     }
 
     fn reason(&self, file: &HostFile, otherwise: Reason) -> Reason {
-        if self.found.content(&file.path).is_some() { otherwise } else { Reason::Missing }
+        if self.found.content(&file.path).is_some() {
+            otherwise
+        } else {
+            Reason::Missing
+        }
     }
 
     /// Catalog files that lie here and must not, by this host's roles.
@@ -396,7 +492,10 @@ pub(crate) fn material(
     let text = std::str::from_utf8(content(file)?).map_err(|error| unreadable(&error))?;
     let kubeconfig = Kubeconfig::from_yaml(text).map_err(|error| unreadable(&error))?;
     match kubeconfig.credential {
-        Credential::Certificate { certificate: Source::Data(certificate), key: KeySource::Data(key) } => Ok((
+        Credential::Certificate {
+            certificate: Source::Data(certificate),
+            key: KeySource::Data(key),
+        } => Ok((
             Certificate::all_from_pem(certificate.as_bytes()).map_err(|error| unreadable(&error))?,
             PrivateKey::from_pem(key.as_bytes()).map_err(|error| unreadable(&error))?,
         )),

@@ -30,10 +30,16 @@ pub(super) struct Measure<'a> {
 impl Measure<'_> {
     /// Everything that is wrong with `certificates`: a leaf or CA first, its chain after it.
     pub(super) fn judge(&self, certificates: &[Certificate]) -> Vec<Reason> {
-        let Some((certificate, chain)) = certificates.split_first() else { return vec![Reason::Missing] };
-        let Some(issuer) = self.issuer else { return vec![Reason::AuthorityIsNew] };
+        let Some((certificate, chain)) = certificates.split_first() else {
+            return vec![Reason::Missing];
+        };
+        let Some(issuer) = self.issuer else {
+            return vec![Reason::AuthorityIsNew];
+        };
         if !certificate.is_signed_by(issuer) {
-            return vec![Reason::SignedByAnother { issuer: certificate.issuer.to_string() }];
+            return vec![Reason::SignedByAnother {
+                issuer: certificate.issuer.to_string(),
+            }];
         }
         let mut reasons = Vec::new();
         self.names(certificate, &mut reasons);
@@ -41,9 +47,16 @@ impl Measure<'_> {
         if let Some(must_be) = self.key
             && certificate.public_key.kind != must_be
         {
-            reasons.push(Reason::KeyAlgorithm { is: certificate.public_key.kind, must_be });
+            reasons.push(Reason::KeyAlgorithm {
+                is: certificate.public_key.kind,
+                must_be,
+            });
         }
-        if !chain.iter().map(|link| &link.der).eq(self.chain.iter().map(|link| &link.der)) {
+        if !chain
+            .iter()
+            .map(|link| &link.der)
+            .eq(self.chain.iter().map(|link| &link.der))
+        {
             reasons.push(Reason::ChainDiffers);
         }
         self.dates(certificate, issuer, &mut reasons);
@@ -55,7 +68,10 @@ impl Measure<'_> {
             // By text, so that a name written in other string types by an offline CA's tool still counts.
             && certificate.subject.to_string() != must_be.to_string()
         {
-            reasons.push(Reason::SubjectDiffers { is: certificate.subject.to_string(), must_be: must_be.to_string() });
+            reasons.push(Reason::SubjectDiffers {
+                is: certificate.subject.to_string(),
+                must_be: must_be.to_string(),
+            });
         }
         let missing: BTreeSet<_> = self.profile.sans.difference(&certificate.sans).cloned().collect();
         let unneeded: Vec<_> = certificate
@@ -70,8 +86,10 @@ impl Measure<'_> {
     }
 
     fn usages(&self, certificate: &Certificate, reasons: &mut Vec<Reason>) {
-        let extended: Option<BTreeSet<_>> =
-            certificate.extended_usages.as_ref().map(|usages| usages.iter().copied().collect());
+        let extended: Option<BTreeSet<_>> = certificate
+            .extended_usages
+            .as_ref()
+            .map(|usages| usages.iter().copied().collect());
         let has = |usage| certificate.usages.is_none_or(|usages| usages.0.contains(usage));
         let (fits, must_be) = match &self.profile.kind {
             Kind::Leaf(usages) => {
@@ -81,17 +99,27 @@ impl Measure<'_> {
                     Usages::ServerAndClient => (vec![SERVER_AUTH, CLIENT_AUTH], "a server's and a client's"),
                 };
                 let signs = certificate.authority.is_some()
-                    || certificate.usages.is_some_and(|usages| usages.0.contains(KeyUsages::KeyCertSign));
+                    || certificate
+                        .usages
+                        .is_some_and(|usages| usages.0.contains(KeyUsages::KeyCertSign));
                 let fits = extended == Some(extended_must_be.into_iter().collect())
                     && has(KeyUsages::DigitalSignature)
                     && !signs;
                 (fits, must_be)
             }
-            Kind::Authority { path_len, confined_to: None } => {
-                let deep_enough = certificate.authority.is_some_and(|limit| limit.is_none_or(|limit| limit >= *path_len));
+            Kind::Authority {
+                path_len,
+                confined_to: None,
+            } => {
+                let deep_enough = certificate
+                    .authority
+                    .is_some_and(|limit| limit.is_none_or(|limit| limit >= *path_len));
                 (deep_enough && certificate.may_sign(), "a CA's")
             }
-            Kind::Authority { path_len, confined_to: Some(names) } => {
+            Kind::Authority {
+                path_len,
+                confined_to: Some(names),
+            } => {
                 let fits = certificate.authority == Some(Some(*path_len))
                     && certificate.may_sign()
                     && extended == Some(BTreeSet::from([SERVER_AUTH]))
@@ -110,7 +138,9 @@ impl Measure<'_> {
             reasons.push(Reason::OutlivesAuthority);
         }
         if certificate.not_before > self.now {
-            reasons.push(Reason::NotYetValid { from: certificate.not_before });
+            reasons.push(Reason::NotYetValid {
+                from: certificate.not_before,
+            });
         } else if end <= self.now {
             reasons.push(Reason::Expired { at: end });
         } else if end < issuer.not_after && self.window(certificate) >= end.duration_since(self.now) {

@@ -18,9 +18,9 @@ pub use reason::Reason;
 
 use crate::catalog::HostFile;
 use crate::inventory::{Authorities, HostFiles};
+use crate::spec::{Authority, Cluster};
 pub(crate) use authority::{brought_name, chain as authority_chain};
 pub(crate) use host::{acting_files, material, url};
-use crate::spec::{Authority, Cluster};
 
 /// What is to be done.
 #[derive(Debug)]

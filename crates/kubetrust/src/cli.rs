@@ -1,0 +1,216 @@
+//! What can be asked. Every verb shows an example in its help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use kubetrust_pki::catalog::Component;
+
+/// The trust plane of a Kubernetes cluster: issues every credential, and keeps them what the spec says.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubetrust",
+    version,
+    about,
+    after_help = "Examples:\n  kubetrust init -d horse          a whole cluster's credentials, from no spec at all\n  \
+                  kubetrust plan -d horse          what would change, and why\n\n\
+                  Exit codes: 0 done, 1 findings or failed, 2 usage or spec error."
+)]
+pub struct Cli {
+    /// The verb.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Make a cluster's directory: write its spec and issue everything.
+    #[command(
+        after_help = "Examples:\n  kubetrust init -d horse\n  kubetrust init -d horse -f cluster.yaml\n  \
+                            kubetrust spec example | kubetrust init -d horse -f -"
+    )]
+    Init(InitArgs),
+    /// Show what apply would do, each step with its reason. Changes nothing.
+    #[command(after_help = "Examples:\n  kubetrust plan -d horse\n  kubetrust plan -d horse -o json")]
+    Plan(PlanArgs),
+    /// Make the directory match its spec. What matches already is not touched.
+    #[command(after_help = "Examples:\n  kubetrust apply -d horse\n  kubetrust apply -d horse -o json")]
+    Apply(PlanArgs),
+    /// List every certificate and kubeconfig.
+    #[command(after_help = "Examples:\n  kubetrust show -d horse\n  kubetrust show -d horse --host m1 -o wide")]
+    Show(ShowArgs),
+    /// Print the flags with which a component uses these files.
+    #[command(after_help = "Examples:\n  kubetrust flags kube-apiserver -d horse --host m1\n  \
+                            kubetrust flags etcd -d horse --host m1 -o env > /etc/etcd/etcd.env")]
+    Flags(FlagsArgs),
+    /// Make a tar of exactly what a host must hold.
+    #[command(after_help = "Examples:\n  kubetrust bundle m1 -d horse -o m1.tar\n  \
+                            kubetrust bundle w1 -d horse | ssh w1 tar -xpf - -C /")]
+    Bundle(BundleArgs),
+    /// Print the spec's JSON Schema, or a commented example.
+    #[command(
+        after_help = "Examples:\n  kubetrust spec example > cluster.yaml\n  kubetrust spec schema > cluster.schema.json"
+    )]
+    Spec(SpecArgs),
+    /// Print a shell's completions.
+    #[command(after_help = "Example:\n  kubetrust completions bash > /etc/bash_completion.d/kubetrust")]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write man pages into a folder.
+    #[command(after_help = "Example:\n  kubetrust man /usr/local/share/man/man1")]
+    Man {
+        /// The folder; it must exist.
+        folder: PathBuf,
+    },
+}
+
+/// Which cluster.
+#[derive(Debug, Args)]
+pub struct DirArg {
+    /// The cluster's directory.
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+}
+
+/// `init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    #[command(flatten)]
+    pub dir: DirArg,
+    /// The spec; `-` reads standard input. Without it, a single host with every default.
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub spec: Option<PathBuf>,
+    /// How to print what was done.
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+}
+
+/// `plan` and `apply`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub dir: DirArg,
+    /// How to print the steps.
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+}
+
+/// `show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    #[command(flatten)]
+    pub dir: DirArg,
+    /// Only this host.
+    #[arg(long)]
+    pub host: Option<String>,
+    /// How to print the list.
+    #[arg(short, long, value_enum, default_value_t = ShowFormat::Table)]
+    pub output: ShowFormat,
+}
+
+/// `flags`.
+#[derive(Debug, Args)]
+pub struct FlagsArgs {
+    /// The component.
+    #[arg(value_enum)]
+    pub component: ComponentArg,
+    #[command(flatten)]
+    pub dir: DirArg,
+    /// The host that it runs on. May be left out where the component runs on one host alone.
+    #[arg(long)]
+    pub host: Option<String>,
+    /// How to print them: a command line, etcd's environment, or a static pod's `command:`.
+    #[arg(short, long, value_enum, default_value_t = FlagsFormat::Flags)]
+    pub output: FlagsFormat,
+    /// Name the files where they lie in the directory, instead of where they are installed.
+    #[arg(long)]
+    pub in_place: bool,
+}
+
+/// `bundle`.
+#[derive(Debug, Args)]
+pub struct BundleArgs {
+    /// The host.
+    pub host: String,
+    #[command(flatten)]
+    pub dir: DirArg,
+    /// Where the tar goes. Without it, or with `-`, standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `spec`.
+#[derive(Debug, Args)]
+pub struct SpecArgs {
+    /// What to print.
+    #[arg(value_enum)]
+    pub what: SpecWhat,
+}
+
+/// A table for people or JSON for scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A table.
+    Table,
+    /// JSON.
+    Json,
+}
+
+/// As [`Format`], with more of the table or all of it as YAML.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ShowFormat {
+    /// What matters most.
+    Table,
+    /// Every column.
+    Wide,
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+/// How flags are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FlagsFormat {
+    /// One flag a line, as on a command line.
+    Flags,
+    /// etcd's environment variables.
+    Env,
+    /// The `command:` of a static pod.
+    Yaml,
+}
+
+/// What `spec` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SpecWhat {
+    /// The JSON Schema.
+    Schema,
+    /// A commented example with every field.
+    Example,
+}
+
+/// A component by its binary's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ComponentArg(pub Component);
+
+impl ValueEnum for ComponentArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [ComponentArg; Component::ALL.len()] = {
+            let mut all = [ComponentArg(Component::Etcd); Component::ALL.len()];
+            let mut index = 0;
+            while index < all.len() {
+                all[index] = ComponentArg(Component::ALL[index]);
+                index += 1;
+            }
+            all
+        };
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(self.0.as_str()))
+    }
+}

@@ -1,0 +1,172 @@
+//! All talk with the terminal. Answers go to standard output, everything else to standard error.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kubetrust_pki::apply::Progress;
+use kubetrust_pki::plan::Finding;
+use kubetrust_pki::spec::Diagnostic;
+
+use crate::exit::Failure;
+
+/// The terminal.
+pub struct Ui {
+    interactive: bool,
+}
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+
+impl Ui {
+    /// Looks at what standard error is. Colours are decided by the stream: `NO_COLOR` and pipes get none.
+    pub fn new() -> Self {
+        Self {
+            interactive: std::io::stderr().is_terminal(),
+        }
+    }
+
+    /// The answer.
+    pub fn print(&self, text: &str) -> Result<(), Failure> {
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes())
+            .and_then(|()| {
+                if text.ends_with('\n') {
+                    Ok(())
+                } else {
+                    out.write_all(b"\n")
+                }
+            })
+            .and_then(|()| out.flush())
+            .map_err(|error| Failure::Io {
+                what: "standard output".to_owned(),
+                error,
+            })
+    }
+
+    /// The answer as JSON.
+    pub fn print_json(&self, value: &serde_json::Value) -> Result<(), Failure> {
+        self.print(&format!("{value:#}"))
+    }
+
+    /// The answer as YAML.
+    pub fn print_yaml(&self, value: &serde_json::Value) -> Result<(), Failure> {
+        let text = serde_saphyr::to_string(value).map_err(|error| Failure::Io {
+            what: "YAML".to_owned(),
+            error: std::io::Error::other(error),
+        })?;
+        self.print(&text)
+    }
+
+    /// The answer as a table without lines, so that columns can be cut and searched. It is as wide as its content,
+    /// except on a terminal.
+    pub fn print_table<const N: usize>(&self, header: [&str; N], rows: Vec<[String; N]>) -> Result<(), Failure> {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_header(header);
+        if std::io::stdout().is_terminal() {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+        } else {
+            table.set_content_arrangement(ContentArrangement::Disabled);
+        }
+        for row in rows {
+            table.add_row(row);
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        let text: String = table
+            .lines()
+            .fold(String::new(), |text, line| text + line.trim_end() + "\n");
+        self.print(&text)
+    }
+
+    /// What happens, in a sentence.
+    pub fn say(&self, text: &str) {
+        let _ = writeln!(anstream::stderr(), "{text}");
+    }
+
+    /// What went wrong.
+    pub fn error(&self, text: &str) {
+        let _ = writeln!(anstream::stderr(), "{ERROR}error:{ERROR:#} {}", indented(text));
+    }
+
+    /// What is hardly meant.
+    pub fn warn(&self, text: &str) {
+        let _ = writeln!(anstream::stderr(), "{WARNING}warning:{WARNING:#} {}", indented(text));
+    }
+
+    /// The spec's warnings.
+    pub fn warnings(&self, warnings: &[Diagnostic]) {
+        for warning in warnings {
+            self.warn(&warning.to_string());
+        }
+    }
+
+    /// What apply can't do.
+    pub fn findings(&self, findings: &[Finding]) {
+        for finding in findings {
+            let host = finding
+                .host
+                .as_ref()
+                .map_or(String::new(), |host| format!(" of {host}"));
+            let text = format!("{}{host}: {}\n{}", finding.credential, finding.message, finding.hint);
+            if finding.unfinished {
+                self.error(&text)
+            } else {
+                self.warn(&text)
+            }
+        }
+    }
+
+    /// A bar on a terminal for what takes over a second; nothing on a pipe.
+    pub fn progress(&self) -> Bar {
+        let target = if self.interactive {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = ProgressStyle::with_template("{msg:>8} [{bar:32}] {pos}/{len}") {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Bar {
+            bar,
+            started: std::time::Instant::now(),
+        }
+    }
+}
+
+fn indented(text: &str) -> String {
+    text.replace('\n', "\n  ")
+}
+
+/// How far a long run has come.
+pub struct Bar {
+    bar: ProgressBar,
+    started: std::time::Instant,
+}
+
+impl Progress for Bar {
+    fn begin(&self, phase: &'static str, total: usize) {
+        self.bar.set_message(phase);
+        self.bar.set_length(total as u64);
+        self.bar.set_position(0);
+    }
+
+    fn advance(&self) {
+        // A bar that flashes by tells nobody anything.
+        if self.started.elapsed() > Duration::from_secs(1) {
+            self.bar.inc(1);
+        } else {
+            self.bar.reset_eta();
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

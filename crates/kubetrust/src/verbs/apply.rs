@@ -1,0 +1,97 @@
+//! `kubetrust apply`: makes the directory match its spec.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use kubetrust_pki::cluster::Loaded;
+use kubetrust_pki::plan::{Plan, Step};
+use kubetrust_pki::spec::AuthorityMode;
+use kubetrust_pki::write::{Directory, ReadLock, RealDisk};
+
+use crate::cli::{Format, PlanArgs};
+use crate::exit::{Exit, Failure};
+use crate::ui::Ui;
+
+pub fn run(args: &PlanArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
+    let root = &args.dir.dir;
+    // First without the right to write, so that a directory that matches already is not even touched.
+    {
+        let _lock = read_lock(root)?;
+        let loaded = Loaded::read(root, now)?;
+        let plan = loaded.plan(root)?;
+        if plan.is_empty() {
+            ui.warnings(&loaded.warnings);
+            return report(
+                ui,
+                args.output,
+                &[],
+                &plan,
+                "Nothing to do: the directory matches its spec.",
+            );
+        }
+    }
+    let directory = Directory::open(root, RealDisk)?;
+    let loaded = Loaded::read(root, now)?;
+    ui.warnings(&loaded.warnings);
+    carry_out(&directory, loaded, args.output, ui)
+}
+
+/// Locks a directory for reading.
+pub fn read_lock(root: &Path) -> Result<ReadLock, Failure> {
+    // A directory without a spec is no cluster's: that says more than what the lock would say.
+    kubetrust_pki::cluster::read_spec(root)?;
+    Ok(ReadLock::open(root)?)
+}
+
+/// Plans under the directory's lock, and applies.
+pub fn carry_out(directory: &Directory, loaded: Loaded, format: Format, ui: &Ui) -> Result<Exit, Failure> {
+    let plan = loaded.plan(directory.root())?;
+    let steps = plan.steps();
+    let findings = plan.findings.clone();
+    let single = loaded.cluster.authorities.mode == AuthorityMode::Single;
+    let made_a_ca = !plan.authority.create.is_empty() || !plan.authority.take_up.is_empty();
+    let shape = Plan {
+        authority: Default::default(),
+        manifests: vec![],
+        hosts: vec![],
+        removed_hosts: vec![],
+        findings,
+    };
+    let published = {
+        let progress = ui.progress();
+        loaded.apply(directory, plan, &progress)?
+    };
+    for backup in &published.backups {
+        ui.say(&format!("What was replaced lies in {}.", backup.display()));
+    }
+    if let Some(leftover) = &published.leftover {
+        ui.warn(&format!(
+            "everything is in place, but old versions could not be cleared away: {leftover}"
+        ));
+    }
+    if single && made_a_ca {
+        ui.warn(SINGLE);
+    }
+    report(ui, format, &steps, &shape, &summary(&steps))
+}
+
+fn report(ui: &Ui, format: Format, steps: &[Step], plan: &Plan, summary: &str) -> Result<Exit, Failure> {
+    super::plan::print(ui, format, steps, plan)?;
+    ui.findings(&plan.findings);
+    if format == Format::Table {
+        ui.say(summary);
+    }
+    Ok(if plan.finishes() { Exit::Done } else { Exit::Findings })
+}
+
+fn summary(steps: &[Step]) -> String {
+    let files: usize = steps.iter().map(|step| step.files.len()).sum();
+    format!("Done: {} steps, {files} files.", steps.len())
+}
+
+/// What `authorities.mode: single` gives away, although flags and names confine it.
+const SINGLE: &str = "one CA signs everything. etcd lets in only the names peer.etcd.* and client.etcd.*, and the API \
+server believes X-Remote-* headers only from CN=front-proxy-client, by the flags that `kubetrust flags` prints. What \
+remains: whoever holds the one CA key, or gets it to sign such a name, has etcd and every identity; so the \
+controller-manager, which signs with it, is as powerful as etcd's administrator, and whoever may approve a CSR for \
+CN=front-proxy-client is as powerful as system:masters. Separate authorities have none of this.";

@@ -1,0 +1,108 @@
+//! `kubetrust init`: makes a cluster's directory.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+
+use jiff::Timestamp;
+use kubetrust_pki::cluster::{Loaded, SPEC_FILE};
+use kubetrust_pki::spec::{self, Parsed};
+use kubetrust_pki::write::{Directory, Mode, RealDisk, RelPath};
+
+use crate::cli::InitArgs;
+use crate::exit::{Exit, Failure};
+use crate::ui::Ui;
+
+/// The spec of someone who gives none.
+const DEFAULT_SPEC: &str = "\
+# A single host with every default. `kubetrust spec example` prints all fields; after a change, `kubetrust apply`.
+apiVersion: kubetrust.dev/v1alpha1
+kind: Cluster
+";
+
+pub fn run(args: &InitArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
+    let root = &args.dir.dir;
+    let (name, text) = read_spec(args)?;
+    let Parsed { cluster, warnings } = spec::parse(&name, &text)?;
+    ui.warnings(&warnings);
+    refuse_foreign(root, args.spec.is_some().then_some(text.as_str()))?;
+    // Everything that can be wrong is looked at before the first byte is written.
+    let spec_folder = args
+        .spec
+        .as_deref()
+        .filter(|path| *path != Path::new("-"))
+        .and_then(Path::parent)
+        .map_or_else(|| root.clone(), Path::to_path_buf);
+    let in_place = root.join(SPEC_FILE).exists();
+    if in_place {
+        Loaded::read(root, now)?.plan(root)?;
+    } else {
+        Loaded::with_spec(root, &spec_folder, cluster.clone(), Vec::new(), now)?.plan(root)?;
+    }
+    let io = |what: String| move |error| Failure::Io { what, error };
+    fs::create_dir_all(root).map_err(io(format!("create {}", root.display())))?;
+    let directory = Directory::open(root, RealDisk)?;
+    if !in_place {
+        directory.write_file(&RelPath::new(SPEC_FILE)?, text.as_bytes(), Mode::Public)?;
+    }
+    let loaded = if in_place {
+        Loaded::read(root, now)?
+    } else {
+        Loaded::with_spec(root, &spec_folder, cluster, Vec::new(), now)?
+    };
+    let exit = super::apply::carry_out(&directory, loaded, args.output, ui)?;
+    if args.output == crate::cli::Format::Table {
+        ui.say(&format!(
+            "The cluster is in {}: hosts/HOST is what each host must hold, authority/ must never travel, and\n\
+             manifests/ is what the API server must be told. Next: kubetrust show -d {0}",
+            root.display()
+        ));
+    }
+    Ok(exit)
+}
+
+fn read_spec(args: &InitArgs) -> Result<(String, String), Failure> {
+    let Some(path) = &args.spec else {
+        let own = args.dir.dir.join(SPEC_FILE);
+        return Ok(match fs::read_to_string(&own) {
+            Ok(text) => (own.display().to_string(), text),
+            Err(_) => (SPEC_FILE.to_owned(), DEFAULT_SPEC.to_owned()),
+        });
+    };
+    let mut text = Vec::new();
+    let (name, read) = if path == Path::new("-") {
+        (
+            "standard input".to_owned(),
+            std::io::stdin().lock().read_to_end(&mut text).map(drop),
+        )
+    } else {
+        let name = path.display().to_string();
+        let read = fs::read(path).map(|content| text = content);
+        (name, read)
+    };
+    // A spec that can't be read is a question that can't be asked.
+    read.map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
+    Ok((name, String::from_utf8_lossy(&text).into_owned()))
+}
+
+/// A directory is taken if it is absent, empty, or ours with the same spec.
+fn refuse_foreign(root: &Path, given: Option<&str>) -> Result<(), Failure> {
+    let mut entries = match fs::read_dir(root) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Failure::Usage(format!("{}: {error}", root.display()))),
+        Ok(entries) => entries,
+    };
+    match (fs::read_to_string(root.join(SPEC_FILE)), given) {
+        (Ok(own), Some(given)) if own != given => Err(Failure::Usage(format!(
+            "{0} already holds a cluster with another spec; edit {0}/{SPEC_FILE} and run: kubetrust apply -d {0}",
+            root.display()
+        ))),
+        (Ok(_), _) => Ok(()),
+        // What a crashed run left before it wrote the spec is no reason to refuse.
+        (Err(_), _) if entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == ".staging")) => Ok(()),
+        (Err(_), _) => Err(Failure::Usage(format!(
+            "{} is not empty and has no {SPEC_FILE}, so it is not kubetrust's; choose an empty or a new directory",
+            root.display()
+        ))),
+    }
+}

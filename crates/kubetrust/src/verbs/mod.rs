@@ -1,0 +1,46 @@
+//! One verb a file.
+
+mod apply;
+mod bundle;
+mod completions;
+mod flags;
+mod init;
+mod man;
+mod plan;
+mod show;
+mod spec;
+
+use jiff::Timestamp;
+use kubetrust_pki::spec::{Cluster, Host};
+
+use crate::cli::Verb;
+use crate::exit::{Exit, Failure};
+use crate::ui::Ui;
+
+/// Runs a verb. The clock is read here, once.
+pub fn run(verb: Verb, ui: &Ui) -> Result<Exit, Failure> {
+    let now = Timestamp::now();
+    match verb {
+        Verb::Init(args) => init::run(&args, now, ui),
+        Verb::Plan(args) => plan::run(&args, now, ui),
+        Verb::Apply(args) => apply::run(&args, now, ui),
+        Verb::Show(args) => show::run(&args, now, ui),
+        Verb::Flags(args) => flags::run(&args, now, ui),
+        Verb::Bundle(args) => bundle::run(&args, now, ui),
+        Verb::Spec(args) => spec::run(&args, ui),
+        Verb::Completions { shell } => completions::run(shell, ui),
+        Verb::Man { folder } => man::run(&folder, ui),
+    }
+}
+
+/// The host of that name, or an error that lists those there are.
+fn host<'a>(cluster: &'a Cluster, name: &str) -> Result<&'a Host, Failure> {
+    cluster.host(name).ok_or_else(|| {
+        let known: Vec<_> = cluster.hosts.iter().take(10).map(|host| host.name.as_str()).collect();
+        let more = if cluster.hosts.len() > known.len() { ", …" } else { "" };
+        Failure::Usage(format!(
+            "there is no host {name} in the spec; it has {}{more}",
+            known.join(", ")
+        ))
+    })
+}
