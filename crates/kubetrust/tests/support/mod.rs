@@ -1,0 +1,69 @@
+//! A cluster's directory made by the real binary.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use kubetrust_testkit::{Output, peers, run};
+use tempfile::TempDir;
+
+/// The binary, in a clean environment.
+pub fn kubetrust<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
+    let mut command = peers::isolated(env!("CARGO_BIN_EXE_kubetrust"));
+    command.args(arguments);
+    command
+}
+
+/// A cluster's directory, removed with the value.
+pub struct Cluster {
+    temp: TempDir,
+}
+
+impl Cluster {
+    /// An empty place for one.
+    pub fn nowhere() -> Self {
+        Self { temp: TempDir::new().unwrap() }
+    }
+
+    /// `kubetrust init` with that spec, which must succeed.
+    pub fn init(spec: &str) -> Self {
+        let cluster = Self::nowhere();
+        cluster.try_init(spec).success();
+        cluster
+    }
+
+    /// `kubetrust init` with that spec, however it ends.
+    pub fn try_init(&self, spec: &str) -> Output {
+        let file = self.temp.path().join("given.yaml");
+        std::fs::write(&file, spec).unwrap();
+        run(kubetrust(["init".as_ref(), "-d".as_ref(), self.root().as_os_str(), "-f".as_ref(), file.as_os_str()])
+            .current_dir(self.temp.path()))
+    }
+
+    /// Runs a verb on it: `["show", "-o", "json"]`.
+    pub fn verb<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Output {
+        run(kubetrust(arguments).arg("-d").arg(self.root()))
+    }
+
+    /// Replaces the spec in the directory.
+    pub fn write_spec(&self, spec: &str) {
+        std::fs::write(self.root().join("cluster.yaml"), spec).unwrap();
+    }
+
+    /// The directory.
+    pub fn root(&self) -> PathBuf {
+        self.temp.path().join("cluster")
+    }
+
+    /// A folder beside the directory, for what a test makes itself.
+    pub fn beside(&self) -> &Path {
+        self.temp.path()
+    }
+
+    /// A file of a host's folder.
+    pub fn host_file(&self, host: &str, path: &str) -> PathBuf {
+        self.root().join("hosts").join(host).join(path)
+    }
+}
