@@ -1,6 +1,10 @@
 //! What one certificate, one plan and one spec cost.
 
-#![allow(clippy::unwrap_used, missing_docs, reason = "a bench may stop, and criterion's macro documents nothing")]
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a bench may stop, and criterion's macro documents nothing"
+)]
 
 use std::fmt::Write as _;
 
@@ -27,22 +31,50 @@ fn issue(criterion: &mut Criterion) {
     group.bench_function("raw signature", |bench| bench.iter(|| key.sign(&[0x30; 800]).unwrap()));
     group.bench_function("certificate", |bench| {
         bench.iter(|| {
-            issuer.sign(&leaf, key.public(), Serial::random().unwrap(), now, SignedDuration::ZERO).unwrap()
+            issuer
+                .sign(
+                    &leaf,
+                    key.public(),
+                    Serial::random().unwrap(),
+                    now,
+                    SignedDuration::ZERO,
+                )
+                .unwrap()
         });
     });
-    let made = issuer.sign(&leaf, key.public(), Serial::random().unwrap(), now, SignedDuration::ZERO).unwrap();
-    group.bench_function("read a certificate", |bench| bench.iter(|| Certificate::from_der(&made.der).unwrap()));
-    group.bench_function("verify a certificate's signature", |bench| bench.iter(|| assert!(made.is_signed_by(&ca))));
+    let made = issuer
+        .sign(
+            &leaf,
+            key.public(),
+            Serial::random().unwrap(),
+            now,
+            SignedDuration::ZERO,
+        )
+        .unwrap();
+    group.bench_function("read a certificate", |bench| {
+        bench.iter(|| Certificate::from_der(&made.der).unwrap())
+    });
+    group.bench_function("verify a certificate's signature", |bench| {
+        bench.iter(|| assert!(made.is_signed_by(&ca)))
+    });
     group.finish();
 }
 
 fn large(criterion: &mut Criterion) {
     let mut text = String::from("hosts:\n- {name: m, addresses: [192.0.2.1], roles: [control-plane]}\n");
     for worker in 0..1_000 {
-        writeln!(text, "- {{name: w{worker}, addresses: [198.18.{}.{}]}}", worker / 250, worker % 250 + 1).unwrap();
+        writeln!(
+            text,
+            "- {{name: w{worker}, addresses: [198.18.{}.{}]}}",
+            worker / 250,
+            worker % 250 + 1
+        )
+        .unwrap();
     }
     let mut group = criterion.benchmark_group("1,000 workers");
-    group.bench_function("read the spec", |bench| bench.iter(|| spec::parse("bench", &text).unwrap()));
+    group.bench_function("read the spec", |bench| {
+        bench.iter(|| spec::parse("bench", &text).unwrap())
+    });
     let empty = tempfile::tempdir().unwrap();
     let now = Timestamp::from_second(1_800_000_000).unwrap();
     group.bench_function("plan from nothing", |bench| {

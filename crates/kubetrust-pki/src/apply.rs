@@ -90,7 +90,7 @@ pub fn apply<D: Disk>(
         .into_par_iter()
         .zip(keys.leaves)
         .try_for_each(|(plan, keys)| {
-            let staged = workshop.host(&transaction, plan, keys);
+            let staged = workshop.host(&transaction, &plan, keys);
             progress.advance();
             staged
         })?;
@@ -449,7 +449,7 @@ impl Workshop<'_> {
     fn host<D: Disk>(
         &self,
         transaction: &Transaction<'_, D>,
-        plan: HostPlan,
+        plan: &HostPlan,
         mut keys: BTreeMap<&'static str, PrivateKey>,
     ) -> Result<(), ApplyError> {
         let Some(host) = self.cluster.host(&plan.host) else {
@@ -510,7 +510,7 @@ impl Workshop<'_> {
         let renderer = Renderer { situation, host };
         for (file, _) in &plan.write {
             if !leaves.contains_key(file.row)
-                && let Some(leaf) = self.current(&plan, file, &files)
+                && let Some(leaf) = Self::current(plan, file, &files)
             {
                 leaves.insert(file.row, leaf);
             }
@@ -538,7 +538,7 @@ impl Workshop<'_> {
     }
 
     /// The certificate that stays, for a file that changes around it.
-    fn current(&self, plan: &HostPlan, file: &HostFile, files: &[HostFile]) -> Option<Leaf> {
+    fn current(plan: &HostPlan, file: &HostFile, files: &[HostFile]) -> Option<Leaf> {
         matches!(catalog::row(file.row)?.what, What::Leaf { .. })
             .then(|| material(&plan.found, file.row, files).ok())
             .flatten()

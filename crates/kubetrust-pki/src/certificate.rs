@@ -106,7 +106,7 @@ impl Certificate {
         let spki = tbs.subject_public_key_info().to_der()?;
         let mut certificate = Self {
             der: bytes.to_vec(),
-            public_key: PublicKey::from_spki(spki).ok_or(CertificateError::UnsupportedKey)?,
+            public_key: PublicKey::from_spki(&spki).ok_or(CertificateError::UnsupportedKey)?,
             subject: tbs.subject().clone(),
             issuer: tbs.issuer().clone(),
             serial: tbs.serial_number().as_bytes().to_vec(),

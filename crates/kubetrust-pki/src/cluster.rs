@@ -7,9 +7,8 @@ use jiff::Timestamp;
 use rayon::prelude::*;
 
 use crate::apply::{self, ApplyError, Progress};
-use crate::certificate::Certificate;
+use crate::brought;
 use crate::inventory::{self, Authorities, AuthorityFiles, Obstacle};
-use crate::key::PrivateKey;
 use crate::manifests;
 use crate::plan::{self, Plan, Reason, Situation};
 use crate::spec::{self, Authority, Cluster, Parsed, SpecErrors};
@@ -90,7 +89,7 @@ impl Loaded {
         now: Timestamp,
     ) -> Result<Self, LoadError> {
         let authorities = inventory::authorities(root, &cluster).map_err(LoadError::Obstacles)?;
-        let brought = brought(spec_folder, &cluster, &authorities, now).map_err(LoadError::Brought)?;
+        let brought = brought::read(spec_folder, &cluster, &authorities, now).map_err(LoadError::Brought)?;
         let too_shallow = path_lengths(root, &cluster, &authorities);
         if !too_shallow.is_empty() {
             return Err(LoadError::Obstacles(too_shallow));
@@ -204,91 +203,6 @@ impl Loaded {
 
 fn spec_token_secret(token: &crate::token::BootstrapToken) -> Vec<u8> {
     token.to_secret().as_bytes().to_vec()
-}
-
-/// Reads and checks the CAs that the spec brings and that are not taken up yet.
-fn brought(
-    folder: &Path,
-    cluster: &Cluster,
-    authorities: &Authorities,
-    now: Timestamp,
-) -> Result<BTreeMap<Authority, AuthorityFiles>, Vec<Obstacle>> {
-    let mut taken = BTreeMap::new();
-    let mut obstacles = Vec::new();
-    for (authority, paths) in &cluster.authorities.brought {
-        let mut read = |field: &str, path: &Path| -> Option<Vec<u8>> {
-            let path = folder.join(path);
-            let found = match std::fs::metadata(&path) {
-                Ok(_) => std::fs::read(&path),
-                Err(error) => Err(error),
-            };
-            found
-                .map_err(|error| {
-                    obstacles.push(Obstacle::new(
-                        format!("authorities.bring.{field}"),
-                        format!("{}: {error}", path.display()),
-                    ));
-                })
-                .ok()
-        };
-        let name = plan::brought_name(*authority);
-        let certificate = read(&format!("{name}.certificate"), &paths.certificate);
-        let key = paths.key.as_ref().map(|path| read(&format!("{name}.key"), path));
-        let chain = paths.chain.as_ref().map(|path| read(&format!("{name}.chain"), path));
-        let mut refuse = |field: &str, what: String| {
-            obstacles.push(Obstacle::new(format!("authorities.bring.{name}.{field}"), what));
-        };
-        let mut files = AuthorityFiles::default();
-        if let Some(text) = certificate {
-            match Certificate::all_from_pem(&text) {
-                Ok(certificates) => {
-                    let mut certificates = certificates.into_iter();
-                    files.certificate = certificates.next();
-                    // A file that holds the whole chain is as good as two.
-                    files.chain = certificates.collect();
-                }
-                Err(error) => refuse("certificate", error.to_string()),
-            }
-        }
-        if let Some(Some(text)) = key {
-            match PrivateKey::from_pem(&text) {
-                Ok(key) => files.key = Some(key),
-                Err(error) => refuse("key", error.to_string()),
-            }
-        }
-        if let Some(Some(text)) = chain {
-            match Certificate::all_from_pem(&text) {
-                Ok(chain) => files.chain = chain,
-                Err(error) => refuse("chain", error.to_string()),
-            }
-        }
-        let own = authorities
-            .cas
-            .get(authority)
-            .and_then(|files| files.certificate.as_ref());
-        match (own, &files.certificate) {
-            (Some(own), Some(brought)) if own.der != brought.der => refuse(
-                "certificate",
-                format!(
-                    "this cluster already has another CA ({}/{}.crt); a CA is replaced in stages, never by apply: \
-                     take the field out of the spec",
-                    inventory::AUTHORITY,
-                    inventory::authority_stem(*authority)
-                ),
-            ),
-            // Taken up before: authority/ is what counts from then on.
-            (Some(_), _) => {}
-            (None, _) => {
-                obstacles.extend(plan::validate_brought(cluster, *authority, &files, now));
-                taken.insert(*authority, files);
-            }
-        }
-    }
-    if obstacles.is_empty() {
-        Ok(taken)
-    } else {
-        Err(obstacles)
-    }
 }
 
 /// CAs in `authority/` whose path length forbids what the spec now asks of them.

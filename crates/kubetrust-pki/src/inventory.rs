@@ -32,10 +32,10 @@ pub struct Obstacle {
 }
 
 impl Obstacle {
-    pub(crate) fn new(path: impl Into<PathBuf>, what: impl ToString) -> Self {
+    pub(crate) fn new(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
         Self {
             path: path.into(),
-            what: what.to_string(),
+            what: what.into(),
         }
     }
 }
@@ -198,14 +198,14 @@ pub fn authorities(root: &Path, cluster: &Cluster) -> Result<Authorities, Vec<Ob
     if let Some(text) = reader.text("sa.pub") {
         match PublicKey::all_from_pem(text.as_bytes()) {
             Ok(keys) => found.service_account_public_keys = keys,
-            Err(error) => reader.obstacle("sa.pub", error),
+            Err(error) => reader.obstacle("sa.pub", error.to_string()),
         }
     }
     found.static_tokens = reader.text("token.csv");
     if let Some(text) = reader.text("bootstrap-token.yaml") {
         match BootstrapToken::from_secret(&text) {
             Ok(token) => found.bootstrap_token = Some(token),
-            Err(error) => reader.obstacle("bootstrap-token.yaml", error),
+            Err(error) => reader.obstacle("bootstrap-token.yaml", error.to_string()),
         }
     }
     if reader.obstacles.is_empty() {
@@ -221,7 +221,7 @@ struct AuthorityReader<'a> {
 }
 
 impl AuthorityReader<'_> {
-    fn obstacle(&mut self, name: &str, what: impl ToString) {
+    fn obstacle(&mut self, name: &str, what: impl Into<String>) {
         self.obstacles.push(Obstacle::new(self.folder.join(name), what));
     }
 
@@ -238,14 +238,14 @@ impl AuthorityReader<'_> {
     fn key(&mut self, name: &str) -> Option<PrivateKey> {
         let text = self.text(name)?;
         PrivateKey::from_pem(text.as_bytes())
-            .map_err(|error| self.obstacle(name, error))
+            .map_err(|error| self.obstacle(name, error.to_string()))
             .ok()
     }
 
     fn certificates(&mut self, name: &str) -> Vec<Certificate> {
         let Some(text) = self.text(name) else { return Vec::new() };
         Certificate::all_from_pem(text.as_bytes())
-            .map_err(|error| self.obstacle(name, error))
+            .map_err(|error| self.obstacle(name, error.to_string()))
             .unwrap_or_default()
     }
 
@@ -323,11 +323,11 @@ pub fn host_folders(root: &Path) -> Result<BTreeSet<String>, Obstacle> {
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        Err(error) => return Err(Obstacle::new(folder, error)),
+        Err(error) => return Err(Obstacle::new(folder, error.to_string())),
     };
     let mut names = BTreeSet::new();
     for entry in entries {
-        let entry = entry.map_err(|error| Obstacle::new(&folder, error))?;
+        let entry = entry.map_err(|error| Obstacle::new(&folder, error.to_string()))?;
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             names.insert(entry.file_name().to_string_lossy().into_owned());
         }
@@ -348,7 +348,7 @@ pub fn read(path: &Path) -> Result<Option<FoundFile>, Obstacle> {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(None);
         }
-        Err(error) => return Err(Obstacle::new(path, error)),
+        Err(error) => return Err(Obstacle::new(path, error.to_string())),
     };
     if metadata.file_type().is_symlink() {
         return Err(Obstacle::new(
@@ -365,7 +365,7 @@ pub fn read(path: &Path) -> Result<Option<FoundFile>, Obstacle> {
             "larger than 1 MiB, so it is no credential; move it away",
         ));
     }
-    let content = fs::read(path).map_err(|error| Obstacle::new(path, error))?;
+    let content = fs::read(path).map_err(|error| Obstacle::new(path, error.to_string()))?;
     Ok(Some(FoundFile {
         content: Zeroizing::new(content),
         mode: metadata.permissions().mode() & 0o7777,

@@ -64,9 +64,10 @@ impl Serial {
     /// Draws one.
     pub fn random() -> Result<Self, KeyError> {
         let mut bytes = [0; 16];
-        SystemRandom::new().fill(&mut bytes).map_err(|_| KeyError::Generation)?;
-        // A zero first octet would shorten the DER; one set bit keeps every serial at full length.
-        bytes[0] |= 0x01;
+        // A zero first octet would shorten the DER, so such a draw does not count.
+        while bytes[0] == 0 {
+            SystemRandom::new().fill(&mut bytes).map_err(|_| KeyError::Generation)?;
+        }
         Ok(Self(bytes))
     }
 
@@ -134,7 +135,7 @@ impl<'a> Issuer<'a> {
             profile,
             public,
             serial,
-            validity,
+            &validity,
             &ca.subject,
             authority_key_id,
             self.key,
@@ -158,7 +159,7 @@ pub fn self_sign(
         profile,
         key.public(),
         serial,
-        validity,
+        &validity,
         &name(&profile.subject)?,
         key_id(key.public()),
         key,
@@ -195,7 +196,7 @@ fn build(
     profile: &Profile,
     public: &PublicKey,
     serial: Serial,
-    validity: Span,
+    validity: &Span,
     issuer: &Name,
     authority_key_id: Vec<u8>,
     key: &PrivateKey,
@@ -302,7 +303,7 @@ impl Extensions {
         // is empty; ours never is.
         let subject = Name::default();
         let mut made = extension.to_extension(&subject, &self.0)?;
-        if made.extn_id == <SubjectAltName as x509_cert::der::oid::AssociatedOid>::OID {
+        if made.extn_id == <SubjectAltName as der::oid::AssociatedOid>::OID {
             made.critical = false;
         }
         self.0.push(made);
@@ -310,7 +311,7 @@ impl Extensions {
     }
 }
 
-fn critical<E: x509_cert::der::oid::AssociatedOid + Encode>(extension: &E) -> Result<Extension, der::Error> {
+fn critical<E: der::oid::AssociatedOid + Encode>(extension: &E) -> Result<Extension, der::Error> {
     (true, extension).to_extension(&Name::default(), &[])
 }
 

@@ -158,7 +158,7 @@ impl PrivateKey {
             Secret::Ed25519(key) => key.public_key().as_der(),
         };
         let spki = spki.map_err(|_| KeyError::Unsupported)?.as_ref().to_vec();
-        let public = PublicKey::from_spki(spki).ok_or(KeyError::Unsupported)?;
+        let public = PublicKey::from_spki(&spki).ok_or(KeyError::Unsupported)?;
         Ok(Self { secret, public })
     }
 
@@ -218,11 +218,11 @@ fn ecdsa_curves() -> impl Iterator<Item = &'static aws_lc_rs::signature::EcdsaSi
 impl PublicKey {
     /// Reads a DER `SubjectPublicKeyInfo`. `None` if it is none, or of a kind outside [`KeyKind`].
     #[must_use]
-    pub fn from_spki(spki: Vec<u8>) -> Option<Self> {
+    pub fn from_spki(spki: &[u8]) -> Option<Self> {
         use der::{Decode, Encode, Reader};
         use x509_cert::spki::SubjectPublicKeyInfoRef;
 
-        let info = SubjectPublicKeyInfoRef::try_from(spki.as_slice()).ok()?;
+        let info = SubjectPublicKeyInfoRef::try_from(spki).ok()?;
         let kind = match info.algorithm.oid.to_string().as_str() {
             "1.3.101.112" => KeyKind::Ed25519,
             "1.2.840.10045.2.1" => {
@@ -275,7 +275,7 @@ impl PublicKey {
         blocks
             .into_iter()
             .map(|block| match block.label.as_str() {
-                "PUBLIC KEY" => Self::from_spki(block.der.to_vec()).ok_or(KeyError::Unsupported),
+                "PUBLIC KEY" => Self::from_spki(&block.der).ok_or(KeyError::Unsupported),
                 _ => PrivateKey::from_pem(pem::encode(&block.label, &block.der).as_bytes())
                     .map(|key| key.public().clone()),
             })

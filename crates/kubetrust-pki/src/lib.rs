@@ -7,6 +7,7 @@
 //! [`cluster`] runs that line over a directory. No terminal, no network, and no clock: the time is an argument.
 
 pub mod apply;
+mod brought;
 pub mod bundle;
 pub mod catalog;
 pub mod certificate;

@@ -1,5 +1,7 @@
 //! What the API server must be told for the cluster's identities to work: bindings, and the bootstrap token.
 
+use std::fmt::Write as _;
+
 use crate::catalog::{BOOTSTRAP_GROUP, BOOTSTRAP_USER};
 use crate::spec::{Cluster, Layout};
 
@@ -105,14 +107,16 @@ pub fn rbac(cluster: &Cluster) -> String {
             User(user) => ("User", user),
             Group(group) => ("Group", group),
         };
-        text.push_str(&format!(
+        // Writing to a String never fails.
+        let _ = write!(
+            text,
             "---\n# {why}\n\
              apiVersion: rbac.authorization.k8s.io/v1\n\
              kind: ClusterRoleBinding\n\
              metadata:\n  name: \"{name}\"\n\
              roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: ClusterRole\n  name: \"{role}\"\n\
              subjects:\n- apiGroup: rbac.authorization.k8s.io\n  kind: {kind}\n  name: \"{subject}\"\n",
-        ));
+        );
     }
     text
 }

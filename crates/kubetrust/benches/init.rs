@@ -2,7 +2,12 @@
 //!
 //! Prints a table; `docs/BENCHMARKS.md` holds one with the machine it was taken on.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::cast_precision_loss, reason = "a bench prints and may stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a bench prints and may stop"
+)]
 
 use std::fmt::Write as _;
 use std::fs;
@@ -73,13 +78,21 @@ fn large() {
         "<= 2 s on two cores (limit: the same files, written and synced)",
     );
     let a_worker = (large_peak - small_peak) as f64 / WORKERS as f64;
-    println!("{:<58} {:>6.1} KiB {:>10} {:>7}  < 40 KiB", "  memory a worker (peak resident)", a_worker, "-", "-");
+    println!(
+        "{:<58} {:>6.1} KiB {:>10} {:>7}  < 40 KiB",
+        "  memory a worker (peak resident)", a_worker, "-", "-"
+    );
     println!("{:<58} {:>6} MiB", "  peak resident", large_peak / 1024);
     let (_, kept) = run_init(&large_spec);
     let root = kept.path().join("cluster");
     let started = Instant::now();
     verb("apply", &root);
-    row("apply with nothing to do, the same cluster", started.elapsed(), read_all(&root), "- (limit: reading the same files)");
+    row(
+        "apply with nothing to do, the same cluster",
+        started.elapsed(),
+        read_all(&root),
+        "- (limit: reading the same files)",
+    );
 }
 
 fn row(what: &str, measured: Duration, limit: Duration, goal: &str) {
@@ -88,12 +101,18 @@ fn row(what: &str, measured: Duration, limit: Duration, goal: &str) {
 }
 
 fn spec(control_planes: usize, etcd: usize, workers: usize, algorithm: &str, serving: &str) -> String {
-    let mut text = format!("keyAlgorithm: {algorithm}\nkubelets: {{serving: {serving}}}\nnetworking: {{serviceSubnets: [172.16.0.0/12]}}\nhosts:\n");
+    let mut text = format!(
+        "keyAlgorithm: {algorithm}\nkubelets: {{serving: {serving}}}\nnetworking: {{serviceSubnets: [172.16.0.0/12]}}\nhosts:\n"
+    );
     let roles = [("control-plane", control_planes), ("etcd", etcd), ("worker", workers)];
     for (index, (role, count)) in roles.into_iter().enumerate() {
         for number in 0..count {
             let (high, low) = (number / 250, number % 250 + 1);
-            writeln!(text, "- {{name: {role}-{number}, addresses: [10.{index}.{high}.{low}], roles: [{role}]}}").unwrap();
+            writeln!(
+                text,
+                "- {{name: {role}-{number}, addresses: [10.{index}.{high}.{low}], roles: [{role}]}}"
+            )
+            .unwrap();
         }
     }
     text
@@ -107,7 +126,13 @@ fn run_init(spec: &str) -> (Duration, TempDir) {
     let root = temp.path().join("cluster");
     let started = Instant::now();
     let status = Command::new(env!("CARGO_BIN_EXE_kubetrust"))
-        .args(["init".as_ref(), "-d".as_ref(), root.as_os_str(), "-f".as_ref(), file.as_os_str()])
+        .args([
+            "init".as_ref(),
+            "-d".as_ref(),
+            root.as_os_str(),
+            "-f".as_ref(),
+            file.as_os_str(),
+        ])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()

@@ -35,8 +35,8 @@ pub enum Verb {
     #[command(after_help = "Examples:\n  kubetrust plan -d horse\n  kubetrust plan -d horse -o json")]
     Plan(PlanArgs),
     /// Make the directory match its spec. What matches already is not touched.
-    #[command(after_help = "Examples:\n  kubetrust apply -d horse\n  kubetrust apply -d horse -o json")]
-    Apply(PlanArgs),
+    #[command(after_help = "Examples:\n  kubetrust apply -d horse\n  kubetrust apply -d horse --dry-run -o json")]
+    Apply(ApplyArgs),
     /// List every certificate and kubeconfig.
     #[command(after_help = "Examples:\n  kubetrust show -d horse\n  kubetrust show -d horse --host m1 -o wide")]
     Show(ShowArgs),
@@ -88,7 +88,7 @@ pub struct InitArgs {
     pub output: Format,
 }
 
-/// `plan` and `apply`.
+/// `plan`.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
     #[command(flatten)]
@@ -96,6 +96,16 @@ pub struct PlanArgs {
     /// How to print the steps.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub output: Format,
+}
+
+/// `apply`.
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Do as plan does: show the steps and take none.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `show`.
@@ -122,7 +132,7 @@ pub struct FlagsArgs {
     /// The host that it runs on. May be left out where the component runs on one host alone.
     #[arg(long)]
     pub host: Option<String>,
-    /// How to print them: a command line, etcd's environment, or a static pod's `command:`.
+    /// How to print them: a command line, etcd's environment, a static pod's `command:`, or JSON.
     #[arg(short, long, value_enum, default_value_t = FlagsFormat::Flags)]
     pub output: FlagsFormat,
     /// Name the files where they lie in the directory, instead of where they are installed.
@@ -181,6 +191,8 @@ pub enum FlagsFormat {
     Env,
     /// The `command:` of a static pod.
     Yaml,
+    /// JSON: a list of names and values.
+    Json,
 }
 
 /// What `spec` prints.

@@ -1,7 +1,8 @@
 //! All talk with the terminal. Answers go to standard output, everything else to standard error.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::time::Duration;
+use std::sync::Once;
+use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
@@ -20,6 +21,10 @@ pub struct Ui {
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
+#[allow(
+    clippy::unused_self,
+    reason = "whoever talks holds the terminal, whether or not this call asks what it is"
+)]
 impl Ui {
     /// Looks at what standard error is. Colours are decided by the stream: `NO_COLOR` and pipes get none.
     pub fn new() -> Self {
@@ -113,27 +118,20 @@ impl Ui {
                 .map_or(String::new(), |host| format!(" of {host}"));
             let text = format!("{}{host}: {}\n{}", finding.credential, finding.message, finding.hint);
             if finding.unfinished {
-                self.error(&text)
+                self.error(&text);
             } else {
-                self.warn(&text)
+                self.warn(&text);
             }
         }
     }
 
     /// A bar on a terminal for what takes over a second; nothing on a pipe.
     pub fn progress(&self) -> Bar {
-        let target = if self.interactive {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let bar = ProgressBar::with_draw_target(None, target);
-        if let Ok(style) = ProgressStyle::with_template("{msg:>8} [{bar:32}] {pos}/{len}") {
-            bar.set_style(style.progress_chars("=> "));
-        }
         Bar {
-            bar,
-            started: std::time::Instant::now(),
+            inner: ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()),
+            interactive: self.interactive,
+            started: Instant::now(),
+            shown: Once::new(),
         }
     }
 }
@@ -144,29 +142,35 @@ fn indented(text: &str) -> String {
 
 /// How far a long run has come.
 pub struct Bar {
-    bar: ProgressBar,
-    started: std::time::Instant,
+    inner: ProgressBar,
+    interactive: bool,
+    started: Instant,
+    shown: Once,
 }
 
 impl Progress for Bar {
     fn begin(&self, phase: &'static str, total: usize) {
-        self.bar.set_message(phase);
-        self.bar.set_length(total as u64);
-        self.bar.set_position(0);
+        self.inner.set_message(phase);
+        self.inner.set_length(total as u64);
+        self.inner.set_position(0);
     }
 
     fn advance(&self) {
+        self.inner.inc(1);
         // A bar that flashes by tells nobody anything.
-        if self.started.elapsed() > Duration::from_secs(1) {
-            self.bar.inc(1);
-        } else {
-            self.bar.reset_eta();
+        if self.interactive && self.started.elapsed() > Duration::from_secs(1) {
+            self.shown.call_once(|| {
+                if let Ok(style) = ProgressStyle::with_template("{msg:>8} [{bar:32}] {pos}/{len}") {
+                    self.inner.set_style(style.progress_chars("=> "));
+                }
+                self.inner.set_draw_target(ProgressDrawTarget::stderr());
+            });
         }
     }
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        self.bar.finish_and_clear();
+        self.inner.finish_and_clear();
     }
 }

@@ -54,7 +54,7 @@ impl AuthorityPlan {
     }
 
     pub(super) fn steps(&self) -> Vec<Step> {
-        let step = |action, credential: &str, files: &[&str], reasons: Vec<Reason>| Step {
+        let new = |action, credential: &str, files: &[&str], reasons: Vec<Reason>| Step {
             action,
             credential: credential.to_owned(),
             host: None,
@@ -62,14 +62,14 @@ impl AuthorityPlan {
             reasons,
         };
         let mut steps = Vec::new();
-        for (action, authorities, reason) in [
+        for (action, cas, reason) in [
             ("create", &self.create, Reason::Missing),
             ("take up", &self.take_up, Reason::Brought),
         ] {
-            for authority in authorities {
+            for authority in cas {
                 let stem = authority_stem(*authority);
                 let files = [format!("{stem}.crt"), format!("{stem}.key")];
-                steps.push(step(
+                steps.push(new(
                     action,
                     stem,
                     &files.each_ref().map(String::as_str),
@@ -83,14 +83,14 @@ impl AuthorityPlan {
                 KubeletCaAction::Request => ("request", ["csr", "key"]),
             };
             let files = extensions.map(|extension| format!("kubelet-ca/{host}.{extension}"));
-            let mut made = step(
+            let mut signed = new(
                 action,
                 "kubelet-ca",
                 &files.each_ref().map(String::as_str),
                 reasons.clone(),
             );
-            made.host = Some(host.clone());
-            steps.push(made);
+            signed.host = Some(host.clone());
+            steps.push(signed);
         }
         let single = [
             (
@@ -116,7 +116,7 @@ impl AuthorityPlan {
         steps.extend(
             single
                 .into_iter()
-                .filter_map(|(action, name, files, reason)| Some(step(action, name, files, vec![reason.clone()?]))),
+                .filter_map(|(action, name, files, reason)| Some(new(action, name, files, vec![reason.clone()?]))),
         );
         steps
     }
@@ -152,9 +152,10 @@ pub(super) fn plan(situation: Situation<'_>) -> (AuthorityPlan, Vec<Finding>) {
     match &authorities.service_account_key {
         None => plan.service_account = Some(Reason::Missing),
         Some(key) if authorities.service_account_public_keys.first() != Some(key.public()) => {
-            plan.service_account_public = Some(match authorities.service_account_public_keys.is_empty() {
-                true => Reason::Missing,
-                false => Reason::ContentDiffers,
+            plan.service_account_public = Some(if authorities.service_account_public_keys.is_empty() {
+                Reason::Missing
+            } else {
+                Reason::ContentDiffers
             });
         }
         Some(_) => {}
@@ -181,7 +182,7 @@ pub(super) fn plan(situation: Situation<'_>) -> (AuthorityPlan, Vec<Finding>) {
 }
 
 /// The signer of kubelet CAs, and whether it can sign here.
-pub(super) fn signer<'a>(situation: Situation<'a>, authority: Authority) -> Option<&'a AuthorityFiles> {
+pub(super) fn signer(situation: Situation<'_>, authority: Authority) -> Option<&AuthorityFiles> {
     let acting = catalog::acting(situation.cluster, authority);
     situation
         .authorities
@@ -374,6 +375,7 @@ pub fn validate_brought(
     obstacles
 }
 
+/// The field of `authorities.bring` for an authority.
 pub(crate) const fn brought_name(authority: Authority) -> &'static str {
     match authority {
         Authority::Etcd => "etcd",

@@ -136,7 +136,7 @@ pub(super) fn plan(
         let Some(profile) = catalog::leaf_profile(situation.cluster, host, row) else {
             continue;
         };
-        match planner.leaf(row, &files, profile) {
+        match planner.leaf(row, &files, &profile) {
             Verdict::Keep(leaf) => drop(current.insert(row.name, leaf)),
             Verdict::Act(action, reasons) => {
                 if let LeafAction::Request(..) = action {
@@ -165,6 +165,7 @@ pub(super) fn plan(
     ((!nothing).then_some(plan), findings)
 }
 
+#[allow(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 enum Verdict {
     Keep(Leaf),
     Act(LeafAction, Vec<Reason>),
@@ -190,7 +191,7 @@ struct LeafSigner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn leaf(&mut self, row: &'static Row, files: &[HostFile], profile: Profile) -> Verdict {
+    fn leaf(&mut self, row: &'static Row, files: &[HostFile], profile: &Profile) -> Verdict {
         let Some(signer) = self.signer(row) else {
             self.findings.push(Finding {
                 code: "WaitsForKubeletCa",
@@ -204,7 +205,7 @@ impl<'a> Planner<'a> {
         };
         let cluster = self.situation.cluster;
         let measure = Measure {
-            profile: &profile,
+            profile,
             issuer: signer.certificate,
             chain: &signer.chain,
             key: Some(KeyKind::of(cluster.key_algorithm)),
@@ -415,7 +416,7 @@ impl<'a> Planner<'a> {
                 // Nothing to hold: the CA's key is offline.
                 render::Content::None => {}
                 render::Content::Pending(what) => {
-                    writes.push((file.clone(), vec![self.reason(file, Reason::Follows(what))]))
+                    writes.push((file.clone(), vec![self.reason(file, Reason::Follows(what))]));
                 }
                 render::Content::Bytes(bytes) => {
                     if let Some(reason) = self.difference(file, &bytes) {
@@ -538,6 +539,6 @@ pub(crate) fn url(host: &HostOrIp, port: u16) -> String {
 }
 
 /// The certificate that acts for `authority`, if it exists before this plan.
-pub(crate) fn acting_files<'a>(situation: Situation<'a>, authority: Authority) -> Option<&'a AuthorityFiles> {
+pub(crate) fn acting_files(situation: Situation<'_>, authority: Authority) -> Option<&AuthorityFiles> {
     super::authority::signer(situation, authority)
 }

@@ -92,9 +92,21 @@ impl Text for HostName {
             ))
             .hint("write a DNS name, without `/` and not starting with `.`"));
         }
+        if text.len() > HOST_NAME_LIMIT {
+            return Err(Problem::new(format!(
+                "the name is {} characters long; at most {HOST_NAME_LIMIT} leave room for `system:node:` before it in \
+                 the 64 of a certificate's CN",
+                text.len()
+            ))
+            .hint("give the host a shorter name, and the long one under `names`"));
+        }
         DnsName::parse(text).map(Self)
     }
 }
+
+/// X.509 bounds a common name to 64 characters (RFC 5280 appendix A, `ub-common-name`), and a kubelet's is
+/// `system:node:` and its host's name.
+const HOST_NAME_LIMIT: usize = 64 - "system:node:".len();
 
 impl Text for IpAddr {
     const WHAT: &'static str = "an IP address";

@@ -4,15 +4,19 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use kubetrust_pki::cluster::Loaded;
-use kubetrust_pki::plan::{Plan, Step};
+use kubetrust_pki::plan::{AuthorityPlan, Plan, Step};
 use kubetrust_pki::spec::AuthorityMode;
 use kubetrust_pki::write::{Directory, ReadLock, RealDisk};
 
-use crate::cli::{Format, PlanArgs};
+use crate::cli::{ApplyArgs, Format};
 use crate::exit::{Exit, Failure};
 use crate::ui::Ui;
 
-pub fn run(args: &PlanArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
+pub fn run(args: &ApplyArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
+    let ApplyArgs { plan: args, dry_run } = args;
+    if *dry_run {
+        return super::plan::run(args, now, ui);
+    }
     let root = &args.dir.dir;
     // First without the right to write, so that a directory that matches already is not even touched.
     {
@@ -51,7 +55,7 @@ pub fn carry_out(directory: &Directory, loaded: Loaded, format: Format, ui: &Ui)
     let single = loaded.cluster.authorities.mode == AuthorityMode::Single;
     let made_a_ca = !plan.authority.create.is_empty() || !plan.authority.take_up.is_empty();
     let shape = Plan {
-        authority: Default::default(),
+        authority: AuthorityPlan::default(),
         manifests: vec![],
         hosts: vec![],
         removed_hosts: vec![],

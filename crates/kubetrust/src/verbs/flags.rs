@@ -9,6 +9,8 @@ use kubetrust_pki::flags::{Flag, flags};
 use kubetrust_pki::inventory::HOSTS;
 use kubetrust_pki::spec::{Authority, Cluster, Host};
 
+use serde_json::{Value, json};
+
 use crate::cli::{FlagsArgs, FlagsFormat};
 use crate::exit::{Exit, Failure};
 use crate::ui::Ui;
@@ -44,6 +46,14 @@ pub fn run(args: &FlagsArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
     let signs = key_is_here && catalog::Holder::CaKey(Authority::Kubernetes).includes(cluster, host);
     let flags = flags(cluster, host, component, in_place.as_deref(), signs);
     let lines: Vec<String> = match args.output {
+        FlagsFormat::Json => {
+            let list = flags
+                .iter()
+                .map(|flag| json!({"name": flag.name, "value": flag.value}))
+                .collect();
+            ui.print_json(&Value::Array(list))?;
+            return Ok(Exit::Done);
+        }
         FlagsFormat::Flags => flags.iter().map(Flag::to_argument).collect(),
         FlagsFormat::Env => flags.iter().map(Flag::to_etcd_variable).collect(),
         FlagsFormat::Yaml => ["command:".to_owned(), format!("- {}", component.as_str())]
