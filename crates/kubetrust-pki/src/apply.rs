@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rayon::prelude::*;
 use zeroize::Zeroizing;
 
-use crate::catalog::{self, HostFile, Signer, What};
+use crate::catalog::{self, HostFile, What};
 use crate::certificate::Certificate;
 use crate::inventory::{
     AUTHORITY, Authorities, AuthorityFiles, HOSTS, KubeletCaFiles, MANIFESTS, Obstacle, authority_stem,
@@ -17,7 +17,7 @@ use crate::manifests;
 use crate::plan::{AuthorityPlan, HostPlan, KubeletCaAction, LeafAction, Plan, Situation, authority_chain, material};
 use crate::profile::Profile;
 use crate::render::{self, Content, Leaf, Renderer};
-use crate::spec::{Authority, Cluster, Host, KeyAlgorithm, KubeletServing};
+use crate::spec::{Authority, Cluster, Host, KeyAlgorithm};
 use crate::token::{self, BootstrapToken};
 use crate::write::{Directory, Disk, FolderChange, Mode, NewFile, Published, RelPath, Transaction, WriteError};
 
@@ -76,7 +76,9 @@ pub fn apply<D: Disk>(
         last: LastSerials::draw(cluster, &plan)?,
     };
     let authority_files = workshop.authority(&plan.authority, keys.authorities, brought)?;
-    transaction.stage(folder(AUTHORITY, Mode::Private, 0, authority_files, Vec::new())?)?;
+    if !authority_files.is_empty() {
+        transaction.stage(folder(AUTHORITY, Mode::Private, 0, authority_files, Vec::new())?)?;
+    }
     let manifests = plan
         .manifests
         .iter()
@@ -243,7 +245,7 @@ impl LastSerials {
         }
         for host in &plan.hosts {
             for (row, (action, _)) in &host.leaves {
-                if let (LeafAction::Issue(_), Some(authority)) = (action, leaf_authority(cluster, row)) {
+                if let (LeafAction::Issue(_), Some(authority)) = (action, catalog::signing_authority(cluster, row)) {
                     last.insert(authority, (host.host.clone(), row));
                     signs.insert(authority);
                 }
@@ -266,18 +268,6 @@ impl LastSerials {
             Some(authority) => Ok(self.serials[authority]),
             None => Serial::random(),
         }
-    }
-}
-
-/// The cluster's CA that signs a row's leaf; `None` where a kubelet CA does.
-fn leaf_authority(cluster: &Cluster, row: &str) -> Option<Authority> {
-    let What::Leaf { signer, .. } = catalog::row(row)?.what else {
-        return None;
-    };
-    match signer {
-        Signer::Authority(authority) => Some(catalog::acting(cluster, authority)),
-        Signer::Kubelet if cluster.kubelets.serving == KubeletServing::KubeletCa => None,
-        Signer::Kubelet => Some(catalog::acting(cluster, Authority::Kubernetes)),
     }
 }
 
@@ -548,7 +538,7 @@ impl Workshop<'_> {
     fn leaf(&self, host: &Host, row: &'static str, profile: &Profile, key: PrivateKey) -> Result<Leaf, ApplyError> {
         let error = |error| issue_error(row, Some(host.name.as_str()), error);
         let serial = self.last.leaf(host.name.as_str(), row)?;
-        let issuer = match leaf_authority(self.cluster, row) {
+        let issuer = match catalog::signing_authority(self.cluster, row) {
             Some(authority) => self.issuer(authority),
             None => match self.authorities.kubelet_cas.get(host.name.as_str()) {
                 Some(KubeletCaFiles {
@@ -585,7 +575,7 @@ impl Workshop<'_> {
             let files = self.authorities.cas.get(&catalog::acting(self.cluster, authority));
             files.map(authority_chain).unwrap_or_default().into_iter().cloned()
         };
-        match leaf_authority(self.cluster, row) {
+        match catalog::signing_authority(self.cluster, row) {
             Some(authority) => above(authority).collect(),
             None => self
                 .authorities

@@ -12,7 +12,7 @@ use crate::inventory::{self, Authorities, AuthorityFiles, Obstacle};
 use crate::manifests;
 use crate::plan::{self, Plan, Reason, Situation};
 use crate::spec::{self, Authority, Cluster, Parsed, SpecErrors};
-use crate::write::{Directory, Disk, Published};
+use crate::write::{Directory, Disk, Mode, Published};
 
 /// The spec's file in a directory.
 pub const SPEC_FILE: &str = "cluster.yaml";
@@ -167,14 +167,18 @@ impl Loaded {
         let rbac = manifests::rbac(&self.cluster);
         let token = self.authorities.bootstrap_token.as_ref().map(spec_token_secret);
         let wanted = [
-            (manifests::RBAC, Some(rbac.as_bytes().to_vec()), false),
-            (manifests::BOOTSTRAP_TOKEN, token, new_token),
+            (manifests::RBAC, Some(rbac.as_bytes().to_vec()), false, Mode::Public),
+            (manifests::BOOTSTRAP_TOKEN, token, new_token, Mode::Private),
         ];
-        for (name, content, changes) in wanted {
+        for (name, content, changes, mode) in wanted {
             let reason = match inventory::manifest(root, name)? {
                 None => Reason::Missing,
                 Some(_) if changes => Reason::Follows("the bootstrap token"),
                 Some(found) if content.as_deref() != Some(found.content.as_slice()) => Reason::ContentDiffers,
+                Some(found) if found.mode != mode.file() => Reason::Mode {
+                    is: found.mode,
+                    must_be: mode.file(),
+                },
                 Some(_) => continue,
             };
             write.push((name, reason));

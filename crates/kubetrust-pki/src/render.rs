@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::catalog::{self, HostFile, KubeconfigUser, Part, Row, Server, What};
+use crate::catalog::{self, HostFile, KubeconfigUser, Part, Server, What};
 use crate::certificate::Certificate;
 use crate::inventory::AuthorityFiles;
 use crate::key::PrivateKey;
@@ -68,9 +68,7 @@ impl Renderer<'_> {
         };
         match &row.what {
             What::Authority { authority: of, .. } => self.authority(*of, file.part, authority),
-            What::Leaf { .. } => leaf.map_or(Content::Pending("its certificate"), |leaf| {
-                self.leaf(row, file, leaf, authority)
-            }),
+            What::Leaf { .. } => self.leaf(file, leaf, authority),
             What::KubeletAuthority => Content::None,
             What::ServiceAccountKey => self.service_account(file.part, authority),
             What::BootstrapToken => self.token(file, authority),
@@ -102,7 +100,23 @@ impl Renderer<'_> {
         }
     }
 
-    fn leaf(&self, row: &Row, file: &HostFile, leaf: &Leaf, authority: &AuthorityPlan) -> Content {
+    /// Whether `file` is a kubeconfig that names the files of its certificate, and stays as it is when they change.
+    #[must_use]
+    pub fn names_its_pair(&self, file: &HostFile) -> bool {
+        matches!(file.part, Part::Kubeconfig(user) if self.named_pair(file, user).is_some())
+    }
+
+    fn leaf(&self, file: &HostFile, leaf: Option<&Leaf>, authority: &AuthorityPlan) -> Content {
+        let pair = match file.part {
+            Part::Kubeconfig(user) => self.named_pair(file, user).map(|pair| (user, pair)),
+            _ => None,
+        };
+        if let Some((user, pair)) = pair {
+            return self.kubeconfig(file, user, authority, || pair);
+        }
+        let Some(leaf) = leaf else {
+            return Content::Pending("its certificate");
+        };
         match file.part {
             Part::Certificate => Content::text(leaf.certificate_pem()),
             Part::Key => Content::secret(&leaf.key_pem()),
@@ -111,33 +125,28 @@ impl Renderer<'_> {
                 leaf.certificate_pem(),
                 *leaf.key_pem()
             ))),
-            Part::Kubeconfig(user) => self.kubeconfig(file, user, authority, || self.credential(row, file, user, leaf)),
+            Part::Kubeconfig(user) => self.kubeconfig(file, user, authority, || Credential::Certificate {
+                certificate: Source::Data(leaf.certificate_pem()),
+                key: KeySource::Data(leaf.key_pem()),
+            }),
             _ => Content::None,
         }
     }
 
-    fn credential(&self, row: &Row, file: &HostFile, user: KubeconfigUser, leaf: &Leaf) -> Credential {
+    /// The files that the kubeconfig `file` names; `None`: it embeds its certificate and key.
+    fn named_pair(&self, file: &HostFile, user: KubeconfigUser) -> Option<Credential> {
         let cluster = self.situation.cluster;
-        let files = catalog::host_files(cluster, self.host);
-        let of = |part: Part| files.iter().find(|other| other.row == row.name && other.part == part);
-        let named = catalog::credentials(cluster, user) != Credentials::Embedded;
-        match (of(Part::KeyAndCertificate), of(Part::Certificate), of(Part::Key)) {
-            (Some(combined), ..) if named => {
-                let path = self.reference(file, combined);
-                Credential::Certificate {
-                    certificate: Source::File(path.clone()),
-                    key: KeySource::File(path),
-                }
-            }
-            (_, Some(certificate), Some(key)) if named => Credential::Certificate {
-                certificate: Source::File(self.reference(file, certificate)),
-                key: KeySource::File(self.reference(file, key)),
-            },
-            _ => Credential::Certificate {
-                certificate: Source::Data(leaf.certificate_pem()),
-                key: KeySource::Data(leaf.key_pem()),
-            },
+        if catalog::credentials(cluster, user) == Credentials::Embedded {
+            return None;
         }
+        let files = catalog::host_files(cluster, self.host);
+        let of = |part: Part| files.iter().find(|other| other.row == file.row && other.part == part);
+        let combined = of(Part::KeyAndCertificate);
+        let (certificate, key) = (combined.or(of(Part::Certificate))?, combined.or(of(Part::Key))?);
+        Some(Credential::Certificate {
+            certificate: Source::File(self.reference(file, certificate)),
+            key: KeySource::File(self.reference(file, key)),
+        })
     }
 
     fn kubeconfig(

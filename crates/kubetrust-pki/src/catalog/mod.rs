@@ -116,8 +116,9 @@ pub enum SanSource {
     Loopback,
     /// `kubernetes`, `kubernetes.default`, `kubernetes.default.svc` and that in the cluster's domain.
     KubernetesService,
-    /// The first address of each service subnet.
-    FirstServiceAddresses,
+    /// The first address of the first service subnet: the `kubernetes` service has one address, also in a cluster of
+    /// two families.
+    FirstServiceAddress,
     /// The control-plane endpoint.
     Endpoint,
     /// The spec's `extraSANs`.
@@ -352,6 +353,19 @@ pub const fn authorities(mode: AuthorityMode) -> &'static [Authority] {
     }
 }
 
+/// The cluster's CA that signs a row's leaf; `None` where a kubelet CA does, and for rows that are no leaf.
+#[must_use]
+pub fn signing_authority(cluster: &Cluster, name: &str) -> Option<Authority> {
+    let What::Leaf { signer, .. } = row(name)?.what else {
+        return None;
+    };
+    match signer {
+        Signer::Authority(authority) => Some(acting(cluster, authority)),
+        Signer::Kubelet if cluster.kubelets.serving == KubeletServing::KubeletCa => None,
+        Signer::Kubelet => Some(acting(cluster, Authority::Kubernetes)),
+    }
+}
+
 /// The row of that name.
 #[must_use]
 pub fn row(name: &str) -> Option<&'static Row> {
@@ -568,12 +582,10 @@ fn resolve(source: SanSource, cluster: &Cluster, host: &Host) -> Vec<HostOrIp> {
             let in_domain = format!("kubernetes.default.svc.{}", cluster.dns_domain);
             names(&["kubernetes", "kubernetes.default", "kubernetes.default.svc", &in_domain])
         }
-        SanSource::FirstServiceAddresses => cluster
-            .service_subnets
-            .iter()
-            .filter_map(|subnet| first_address(*subnet))
-            .map(HostOrIp::Ip)
-            .collect(),
+        SanSource::FirstServiceAddress => {
+            let address = cluster.service_subnets.first().copied().and_then(first_address);
+            address.map(HostOrIp::Ip).into_iter().collect()
+        }
         SanSource::Endpoint => vec![cluster.endpoint.host.clone()],
         SanSource::Extra => cluster.extra_sans.clone(),
         SanSource::Confined(role) => match cluster.authorities.mode {

@@ -284,7 +284,7 @@ pub const ROWS: &[Row] = &[
                 San::HostNames,
                 San::HostAddresses,
                 San::KubernetesService,
-                San::FirstServiceAddresses,
+                San::FirstServiceAddress,
                 San::Endpoint,
                 San::Extra,
             ],

@@ -128,7 +128,6 @@ pub(super) fn plan(
     };
     let mut leaves = BTreeMap::new();
     let mut current = BTreeMap::new();
-    let mut absent = BTreeSet::new();
     for row in catalog::ROWS
         .iter()
         .filter(|row| files.iter().any(|file| file.row == row.name))
@@ -136,19 +135,24 @@ pub(super) fn plan(
         let Some(profile) = catalog::leaf_profile(situation.cluster, host, row) else {
             continue;
         };
-        match planner.leaf(row, &files, &profile) {
-            Verdict::Keep(leaf) => drop(current.insert(row.name, leaf)),
-            Verdict::Act(action, reasons) => {
-                if let LeafAction::Request(..) = action {
-                    // An old pair stays in force until the new certificate arrives.
-                    absent.insert(row.name);
-                }
-                leaves.insert(row.name, (action, reasons));
+        let replaced = match planner.leaf(row, &files, &profile) {
+            Verdict::Keep(leaf) => {
+                current.insert(row.name, leaf);
+                continue;
             }
-            Verdict::Wait => drop(absent.insert(row.name)),
+            Verdict::Act(action, reasons) => {
+                let replaced = !matches!(action, LeafAction::Request(..));
+                leaves.insert(row.name, (action, reasons));
+                replaced
+            }
+            Verdict::Wait => false,
+        };
+        // An old pair stays in force until the new certificate arrives.
+        if !replaced && let Some(leaf) = planner.in_force(row, &files) {
+            current.insert(row.name, leaf);
         }
     }
-    let write = planner.writes(&files, &leaves, &current, &absent);
+    let write = planner.writes(&files, &leaves, &current);
     let mut remove = planner.removals(&files);
     let Planner {
         findings, leftovers, ..
@@ -238,6 +242,8 @@ impl<'a> Planner<'a> {
                 });
                 Verdict::Keep(Leaf { certificates, key })
             }
+            // It could only sign what has expired too. Its end is a finding of its own.
+            _ if signer.certificate.is_some_and(|ca| ca.not_after <= self.situation.now) => Verdict::Wait,
             _ if signer.has_key => Verdict::Act(LeafAction::Issue(profile.clone()), reasons),
             _ => self.offline(row, files, &measure, reasons),
         }
@@ -368,6 +374,13 @@ impl<'a> Planner<'a> {
         })
     }
 
+    /// The row's certificate and key, if they are a pair.
+    fn in_force(&self, row: &Row, files: &[HostFile]) -> Option<Leaf> {
+        let (certificates, key) = self.material(row, files).ok()?;
+        let is_pair = certificates.first()?.public_key == *key.public();
+        is_pair.then_some(Leaf { certificates, key })
+    }
+
     /// The row's certificate and key as they lie on this host.
     fn material(&self, row: &Row, files: &[HostFile]) -> Result<(Vec<Certificate>, PrivateKey), Reason> {
         material(self.found, row.name, files)
@@ -379,7 +392,6 @@ impl<'a> Planner<'a> {
         files: &[HostFile],
         leaves: &BTreeMap<&'static str, (LeafAction, Vec<Reason>)>,
         current: &BTreeMap<&'static str, Leaf>,
-        absent: &BTreeSet<&'static str>,
     ) -> Vec<(HostFile, Vec<Reason>)> {
         let renderer = Renderer {
             situation: self.situation,
@@ -387,21 +399,28 @@ impl<'a> Planner<'a> {
         };
         let mut writes = Vec::new();
         for file in files {
-            let of_leaf = catalog::row(file.row).is_some_and(|row| matches!(row.what, What::Leaf { .. }));
-            if of_leaf && absent.contains(file.row) {
+            let made = match leaves.get(file.row) {
+                Some((LeafAction::Issue(_) | LeafAction::TakeUp(..), reasons)) => Some(reasons),
+                Some((LeafAction::Request(..), _)) | None => None,
+            };
+            if let Some(reasons) = made
+                && !renderer.names_its_pair(file)
+            {
+                writes.push((file.clone(), reasons.clone()));
                 continue;
             }
-            if let Some((_, reasons)) = leaves.get(file.row) {
-                writes.push((file.clone(), reasons.clone()));
+            let of_leaf = catalog::row(file.row).is_some_and(|row| matches!(row.what, What::Leaf { .. }));
+            if of_leaf && made.is_none() && !current.contains_key(file.row) {
+                // A request is pending, and there is nothing yet to write.
                 continue;
             }
             if file.part == Part::Serial {
                 // Its value moves on whenever OpenSSL signs with it, so any serial number will do, and it is
                 // brought up to date whenever this host gets a certificate.
                 let valid = self.found.content(&file.path).is_some_and(render::is_serial);
-                let signs = leaves
-                    .values()
-                    .any(|(action, _)| matches!(action, LeafAction::Issue(_)));
+                let signs = leaves.iter().any(|(row, (action, _))| {
+                    matches!(action, LeafAction::Issue(_)) && self.is_signed_with(row, file.row)
+                });
                 if self.authority_key_is_here(file) && (!valid || signs) {
                     let reason = if valid {
                         Reason::Follows("the last serial number")
@@ -426,6 +445,15 @@ impl<'a> Planner<'a> {
             }
         }
         writes
+    }
+
+    /// Whether the CA of the row `ca` signs the leaf of `row`.
+    fn is_signed_with(&self, row: &str, ca: &str) -> bool {
+        let cluster = self.situation.cluster;
+        let Some(What::Authority { authority, .. }) = catalog::row(ca).map(|row| &row.what) else {
+            return false;
+        };
+        catalog::signing_authority(cluster, row) == Some(catalog::acting(cluster, *authority))
     }
 
     fn authority_key_is_here(&self, file: &HostFile) -> bool {
