@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod folder;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,7 +26,9 @@ pub struct Cluster {
 impl Cluster {
     /// An empty place for one.
     pub fn nowhere() -> Self {
-        Self { temp: TempDir::new().unwrap() }
+        Self {
+            temp: TempDir::new().unwrap(),
+        }
     }
 
     /// `kubetrust init` with that spec, which must succeed.
@@ -38,8 +42,14 @@ impl Cluster {
     pub fn try_init(&self, spec: &str) -> Output {
         let file = self.temp.path().join("given.yaml");
         std::fs::write(&file, spec).unwrap();
-        run(kubetrust(["init".as_ref(), "-d".as_ref(), self.root().as_os_str(), "-f".as_ref(), file.as_os_str()])
-            .current_dir(self.temp.path()))
+        run(kubetrust([
+            "init".as_ref(),
+            "-d".as_ref(),
+            self.root().as_os_str(),
+            "-f".as_ref(),
+            file.as_os_str(),
+        ])
+        .current_dir(self.temp.path()))
     }
 
     /// Runs a verb on it: `["show", "-o", "json"]`.
