@@ -1,17 +1,20 @@
 //! Everything that one host must hold, as a tar.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::catalog::{self, HostFile};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use crate::catalog::{self, HostFile, Part, What};
 use crate::flags::install;
 use crate::inventory::{self, Authorities, HOSTS, Obstacle};
 use crate::key::{PrivateKey, PublicKey};
-use crate::kubeconfig::{Credential, KeySource, Kubeconfig};
 use crate::pem;
-use crate::spec::{CaKeyPlacement, Cluster, Host};
+use crate::spec::{Cluster, Host};
 
 /// Why there is no bundle.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +75,7 @@ pub fn write(
 fn present(cluster: &Cluster, host: &Host, authorities: &Authorities) -> Vec<HostFile> {
     let mut files = catalog::host_files(cluster, host);
     files.retain(|file| match catalog::row(file.row).map(|row| &row.what) {
-        Some(catalog::What::Authority { authority, .. }) if file.part != catalog::Part::Certificate => {
+        Some(What::Authority { authority, .. }) if file.part != Part::Certificate => {
             let acting = catalog::acting(cluster, *authority);
             authorities.cas.get(&acting).is_some_and(|files| files.key.is_some())
         }
@@ -82,7 +85,8 @@ fn present(cluster: &Cluster, host: &Host, authorities: &Authorities) -> Vec<Hos
 }
 
 /// Looks at every file of the folder, the user's own too: a CA key that was put there by mistake is worth a refusal
-/// even though it would not be packed.
+/// even though it would not be packed. A CA's key may lie in its own key file where the host has one, and nowhere
+/// else.
 fn refuse_ca_keys(
     folder: &Path,
     cluster: &Cluster,
@@ -90,10 +94,17 @@ fn refuse_ca_keys(
     files: &[HostFile],
     authorities: &Authorities,
 ) -> Result<(), BundleError> {
-    let allowed: BTreeSet<String> = match cluster.ca_keys {
-        CaKeyPlacement::None => BTreeSet::new(),
-        _ => files.iter().map(|file| file.path.to_string()).collect(),
-    };
+    let places: BTreeMap<String, &'static str> = files
+        .iter()
+        .filter(|file| file.part == Part::Key)
+        .filter_map(|file| match catalog::row(file.row)?.what {
+            What::Authority { authority, .. } => {
+                let acting = catalog::acting(cluster, authority);
+                Some((file.path.to_string(), inventory::authority_stem(acting)))
+            }
+            _ => None,
+        })
+        .collect();
     let cas: Vec<(&'static str, &PublicKey)> = authorities
         .cas
         .iter()
@@ -122,19 +133,14 @@ fn refuse_ca_keys(
                 folders.push(path);
                 continue;
             }
-            let shown = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
-            let is_ca_key_file = allowed.contains(&shown)
-                && files
-                    .iter()
-                    .any(|file| file.path.to_string() == shown && is_authority(file));
-            if is_ca_key_file {
-                continue;
-            }
             let Ok(Some(file)) = inventory::read(&path) else {
                 continue;
             };
+            let shown = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
             for key in private_keys(&file.content) {
-                if let Some((authority, _)) = cas.iter().find(|(_, public)| *public == key.public()) {
+                if let Some((authority, _)) = cas.iter().find(|(_, public)| *public == key.public())
+                    && places.get(&shown) != Some(authority)
+                {
                     return Err(BundleError::CaKey {
                         path: format!("{HOSTS}/{}/{shown}", host.name),
                         authority: (*authority).to_owned(),
@@ -147,27 +153,36 @@ fn refuse_ca_keys(
     Ok(())
 }
 
-fn is_authority(file: &HostFile) -> bool {
-    catalog::row(file.row).is_some_and(|row| matches!(row.what, catalog::What::Authority { .. }))
-}
-
-/// Every private key in a file, those embedded in a kubeconfig included.
+/// Every private key in a file, whatever it is: PEM blocks anywhere in it, DER, and both in base64, as kubeconfigs
+/// and Secrets carry them. A block that can't be read hides none of the others.
 fn private_keys(content: &[u8]) -> Vec<PrivateKey> {
-    let mut keys: Vec<_> = pem::blocks(content)
-        .unwrap_or_default()
-        .iter()
-        .filter(|block| block.label.ends_with("PRIVATE KEY"))
-        .filter_map(|block| PrivateKey::from_pem(pem::encode(&block.label, &block.der).as_bytes()).ok())
-        .collect();
-    if let Some(Credential::Certificate {
-        key: KeySource::Data(key),
-        ..
-    }) = std::str::from_utf8(content)
-        .ok()
-        .and_then(|text| Kubeconfig::from_yaml(text).ok())
-        .map(|conf| conf.credential)
-    {
-        keys.extend(PrivateKey::from_pem(key.as_bytes()).ok());
+    let text = Zeroizing::new(String::from_utf8_lossy(content).into_owned());
+    let mut keys = pem_keys(&text);
+    keys.extend(der_key(content));
+    let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+    for word in text.split(|c| !is_base64(c)) {
+        if let Ok(bytes) = STANDARD.decode(word).map(Zeroizing::new) {
+            keys.extend(pem_keys(&Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned())));
+            keys.extend(der_key(&bytes));
+        }
     }
     keys
+}
+
+fn pem_keys(text: &str) -> Vec<PrivateKey> {
+    const END: &str = "PRIVATE KEY-----";
+    text.match_indices("-----BEGIN ")
+        .filter_map(|(start, _)| {
+            let block = &text[start..];
+            // The label's own end is the first one, that of the block's last line the second.
+            let (end, _) = block.match_indices(END).nth(1)?;
+            PrivateKey::from_pem(&block.as_bytes()[..end + END.len()]).ok()
+        })
+        .collect()
+}
+
+fn der_key(der: &[u8]) -> Option<PrivateKey> {
+    ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"]
+        .iter()
+        .find_map(|label| PrivateKey::from_pem(Zeroizing::new(pem::encode(label, der)).as_bytes()).ok())
 }

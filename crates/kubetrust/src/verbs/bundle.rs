@@ -1,8 +1,8 @@
 //! `kubetrust bundle`: a tar of exactly what a host must hold.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io::{IsTerminal as _, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -34,6 +34,10 @@ pub fn run(args: &BundleArgs, now: Timestamp, _ui: &Ui) -> Result<Exit, Failure>
                 .mode(0o600)
                 .open(path)
                 .map_err(io)?;
+            // A file that was there keeps its permissions; what is no file (/dev/null) is not ours to change.
+            if file.metadata().map_err(io)?.is_file() {
+                file.set_permissions(Permissions::from_mode(0o600)).map_err(io)?;
+            }
             file.write_all(&tar).and_then(|()| file.sync_all()).map_err(io)?;
         }
         None if std::io::stdout().is_terminal() => {
