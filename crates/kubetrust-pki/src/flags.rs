@@ -166,7 +166,13 @@ impl Flags<'_> {
             .hosts_with(Role::Etcd)
             .map(|member| url(&HostOrIp::Ip(member.address()), ETCD_CLIENT_PORT))
             .collect();
-        self.add("advertise-address", host.address().to_string());
+        // "service IP family must match public address family" is what the API server ends with otherwise.
+        let is_ipv4 = cluster
+            .service_subnets
+            .first()
+            .is_none_or(|subnet| subnet.addr().is_ipv4());
+        let advertised = host.addresses.iter().find(|address| address.is_ipv4() == is_ipv4);
+        self.add("advertise-address", advertised.unwrap_or(&host.address()).to_string());
         self.add("secure-port", cluster.endpoint.port.to_string());
         self.add("service-cluster-ip-range", self.service_subnets());
         self.add("etcd-servers", etcd.join(","));
