@@ -12,7 +12,8 @@ use crate::{Algorithm, samples};
 /// Where a certificate lies, its subject (CN, then O) and its subject alternative names.
 type Row = (&'static str, &'static str, &'static str);
 
-/// Dual stack, two addresses, further names, one CA for each purpose.
+/// Dual stack (the service `kubernetes` has one address all the same), two addresses, further names, one CA for each
+/// purpose.
 #[rustfmt::skip]
 const DOCUMENT: &[Row] = &[
     ("etcd/pki/ca.crt", "CN=etcd-ca", ""),
@@ -20,7 +21,7 @@ const DOCUMENT: &[Row] = &[
     ("etcd/pki/peer.crt", "CN=one", "DNS:one DNS:one.example.org DNS:localhost IP:192.0.2.11 IP:2001:db8::11 IP:127.0.0.1 IP:::1"),
     ("kubernetes/pki/ca.crt", "CN=kubernetes", ""),
     ("kubernetes/pki/front-proxy-ca.crt", "CN=front-proxy-ca", ""),
-    ("kubernetes/pki/apiserver.crt", "CN=kube-apiserver", "DNS:one DNS:one.example.org IP:192.0.2.11 IP:2001:db8::11 DNS:kubernetes DNS:kubernetes.default DNS:kubernetes.default.svc DNS:kubernetes.default.svc.corp.internal IP:10.96.0.1 IP:fd00:10:96::1 DNS:api.example.org DNS:*.kube.example.org IP:203.0.113.10"),
+    ("kubernetes/pki/apiserver.crt", "CN=kube-apiserver", "DNS:one DNS:one.example.org IP:192.0.2.11 IP:2001:db8::11 DNS:kubernetes DNS:kubernetes.default DNS:kubernetes.default.svc DNS:kubernetes.default.svc.corp.internal IP:10.96.0.1 DNS:api.example.org DNS:*.kube.example.org IP:203.0.113.10"),
     ("kubernetes/pki/apiserver-etcd-client.crt", "CN=kube-apiserver-etcd-client", ""),
     ("kubernetes/pki/apiserver-kubelet-client.crt", "CN=kube-apiserver-kubelet-client", ""),
     ("kubernetes/pki/front-proxy-client.crt", "CN=front-proxy-client", ""),
