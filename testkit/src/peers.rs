@@ -24,7 +24,11 @@ pub fn etcdctl() -> Command {
 #[track_caller]
 #[must_use]
 pub fn kubectl() -> Command {
-    isolated(fetched("bin/kubectl"))
+    let mut kubectl = isolated(fetched("bin/kubectl"));
+    // Whatever file is named, kubectl looks into its home first, and gives up when that is no directory. Nor can
+    // anything be created here.
+    kubectl.env("HOME", "/proc/nowhere");
+    kubectl
 }
 
 /// The system's `openssl`, with its own default configuration.

@@ -12,7 +12,7 @@ use crate::inventory::{
     AUTHORITY, Authorities, AuthorityFiles, HOSTS, KubeletCaFiles, MANIFESTS, Obstacle, authority_stem,
 };
 use crate::issue::{self, IssueError, Issuer, Serial};
-use crate::key::{KeyError, PrivateKey};
+use crate::key::{KeyError, KeyKind, PrivateKey};
 use crate::manifests;
 use crate::plan::{AuthorityPlan, HostPlan, KubeletCaAction, LeafAction, Plan, Situation, authority_chain, material};
 use crate::profile::Profile;
@@ -76,8 +76,10 @@ pub fn apply<D: Disk>(
         last: LastSerials::draw(cluster, &plan)?,
     };
     let authority_files = workshop.authority(&plan.authority, keys.authorities, brought)?;
-    if !authority_files.is_empty() {
-        transaction.stage(folder(AUTHORITY, Mode::Private, 0, authority_files, Vec::new())?)?;
+    if !authority_files.is_empty() || !plan.authority.exposed.is_empty() {
+        let answered = plan.authority.answered_requests();
+        let answered = answered.map(RelPath::new).collect::<Result<_, _>>()?;
+        transaction.stage(folder(AUTHORITY, Mode::Private, 0, authority_files, answered)?)?;
     }
     let manifests = plan
         .manifests
@@ -310,7 +312,7 @@ impl Workshop<'_> {
             };
             self.take(*authority, made, &mut files)?;
         }
-        for authority in &plan.take_up {
+        for authority in plan.take_up.keys() {
             if let Some(taken) = brought.remove(authority) {
                 self.take(*authority, taken, &mut files)?;
             }
@@ -355,6 +357,14 @@ impl Workshop<'_> {
             let tokens = token::static_tokens(current, bootstrap);
             files.push(new_file("token.csv", tokens.as_bytes(), Mode::Private)?);
             self.authorities.static_tokens = Some(tokens);
+        }
+        for (name, file) in std::mem::take(&mut self.authorities.exposed) {
+            if !files
+                .iter()
+                .any(|written| written.path.as_path().as_os_str() == name.as_str())
+            {
+                files.push(new_file(&name, file.content.as_slice(), Mode::Private)?);
+            }
         }
         Ok(files)
     }
@@ -422,6 +432,14 @@ impl Workshop<'_> {
                 files.push(new_file(&format!("{stem}.csr"), &request, Mode::Public)?);
                 found.request = Some(request);
             }
+            KubeletCaAction::TakeUp { in_place } => {
+                if !in_place {
+                    found.certificate = found.signed_certificate();
+                }
+                if let Some(certificate) = &found.certificate {
+                    files.push(new_file(&format!("{stem}.crt"), certificate.to_pem(), Mode::Public)?);
+                }
+            }
         }
         self.authorities.kubelet_cas.insert(name.to_owned(), found);
         Ok(())
@@ -481,7 +499,14 @@ impl Workshop<'_> {
                     );
                 }
                 LeafAction::Request(profile, pending) => {
-                    let Some(key) = keys.remove(row) else { continue };
+                    // An answer to an earlier request may be on its way: the key that waits for it is kept.
+                    let waiting = plan.found.content(&pending.key);
+                    let waiting = waiting
+                        .and_then(|text| PrivateKey::from_pem(text).ok())
+                        .filter(|key| key.public().kind == KeyKind::of(self.cluster.key_algorithm));
+                    let Some(key) = waiting.or_else(|| keys.remove(row)) else {
+                        continue;
+                    };
                     let request =
                         issue::request(profile, &key).map_err(|error| issue_error(row, Some(&plan.host), error))?;
                     write.push(new_file(&pending.request, request, Mode::Public)?);

@@ -1,15 +1,16 @@
 //! CAs that the spec brings: read once, checked, and taken up into `authority/`, which is what counts from then on.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use jiff::Timestamp;
 
+use crate::catalog;
 use crate::certificate::Certificate;
-use crate::inventory::{AUTHORITY, Authorities, AuthorityFiles, Obstacle, authority_stem};
-use crate::key::PrivateKey;
-use crate::plan;
+use crate::certificate::{CLIENT_AUTH, SERVER_AUTH};
+use crate::inventory::{self, AUTHORITY, Authorities, AuthorityFiles, CREDENTIAL_LIMIT, Obstacle, authority_stem};
+use crate::key::{KeyKind, PrivateKey};
+use crate::profile::{Kind, Profile};
 use crate::spec::{Authority, BroughtCa, Cluster};
 
 /// Reads and checks the CAs that are not taken up yet. `folder` is where the spec's relative paths begin. Every
@@ -42,7 +43,13 @@ pub(crate) fn read(
         }
         let files = reader.files(paths);
         if reader.obstacles.is_empty() {
-            reader.obstacles = plan::validate_brought(cluster, *authority, &files, now);
+            reader.obstacles = Candidate {
+                cluster,
+                authority: *authority,
+                now,
+                obstacles: Vec::new(),
+            }
+            .validate(&files);
         }
         obstacles.extend(reader.obstacles);
         taken.insert(*authority, files);
@@ -109,14 +116,129 @@ impl Reader<'_> {
 
     fn text(&mut self, field: &str, path: &Path) -> Option<Vec<u8>> {
         let path = self.folder.join(path);
-        fs::read(&path)
+        inventory::read_given(&path, CREDENTIAL_LIMIT)
             .map_err(|error| self.refuse(field, format!("{}: {error}", path.display())))
             .ok()
     }
 
     fn refuse(&mut self, field: &str, what: String) {
-        let name = plan::brought_name(self.authority);
         self.obstacles
-            .push(Obstacle::new(format!("authorities.bring.{name}.{field}"), what));
+            .push(Obstacle::new(spec_field(self.authority, field), what));
+    }
+}
+
+/// The field of the spec that an obstacle is about.
+pub(crate) fn spec_field(authority: Authority, field: &str) -> String {
+    format!("authorities.bring.{authority}.{field}")
+}
+
+/// A CA that may be taken up: it is one, now, its key fits, and it may sign what this cluster needs of it.
+struct Candidate<'a> {
+    cluster: &'a Cluster,
+    authority: Authority,
+    now: Timestamp,
+    obstacles: Vec<Obstacle>,
+}
+
+impl Candidate<'_> {
+    fn validate(mut self, files: &AuthorityFiles) -> Vec<Obstacle> {
+        let Some(certificate) = &files.certificate else {
+            return self.obstacles;
+        };
+        self.authority("certificate", certificate, self.path_len());
+        if let Some(key) = &files.key
+            && *key.public() != certificate.public_key
+        {
+            self.refuse("key", "the key is not the certificate's".to_owned());
+        }
+        let mut below = certificate;
+        for (depth, above) in (1..).zip(&files.chain) {
+            if !below.is_signed_by(above) {
+                self.refuse(
+                    "chain",
+                    format!(
+                        "{} did not sign {}; order the chain from the intermediate up",
+                        above.subject, below.subject
+                    ),
+                );
+            }
+            self.authority("chain", above, self.path_len().saturating_add(depth));
+            below = above;
+        }
+        self.obstacles
+    }
+
+    /// How many CAs stand below this authority in this cluster.
+    fn path_len(&self) -> u8 {
+        match catalog::authority_profile(self.cluster, self.authority) {
+            Profile {
+                kind: Kind::Authority { path_len, .. },
+                ..
+            } => path_len,
+            Profile { .. } => 0,
+        }
+    }
+
+    /// Checks one CA of the chain, below which `path_len` others stand.
+    fn authority(&mut self, field: &str, ca: &Certificate, path_len: u8) {
+        let name = &ca.subject;
+        if !ca.may_sign() {
+            self.refuse(
+                field,
+                format!("{name} is no CA: its basic constraints or key usage forbid signing"),
+            );
+        }
+        if ca.not_after <= self.now {
+            self.refuse(field, format!("the CA {name} expired on {}", ca.not_after));
+        } else if ca.not_before > self.now {
+            self.refuse(field, format!("the CA {name} is not valid before {}", ca.not_before));
+        }
+        if matches!(ca.public_key.kind, KeyKind::Rsa(bits) if bits < 2048) {
+            self.refuse(
+                field,
+                format!(
+                    "the key of {name} is {}, and nothing verifies RSA keys under 2048 bits",
+                    ca.public_key.kind
+                ),
+            );
+        }
+        if let Some(Some(limit)) = ca.authority
+            && limit < path_len
+        {
+            self.refuse(
+                field,
+                format!(
+                    "the path length {limit} of {name} forbids the CAs below it; bring one with a path length of at \
+                     least {path_len}, or set kubelets.serving to cluster-ca if it is the kubelet CAs that it forbids"
+                ),
+            );
+        }
+        // A usage or a name that a CA leaves out is left out of all that it signs (RFC 5280 section 4.2.1.10; Go and
+        // OpenSSL apply extended key usages likewise).
+        let needed = match self.authority {
+            Authority::FrontProxy => [CLIENT_AUTH].as_slice(),
+            Authority::Etcd | Authority::Kubernetes | Authority::Single => &[SERVER_AUTH, CLIENT_AUTH],
+        };
+        if let Some(usages) = &ca.extended_usages
+            && !needed.iter().all(|usage| usages.contains(usage))
+        {
+            self.refuse(
+                field,
+                format!("the extended key usage of {name} forbids certificates that this cluster needs"),
+            );
+        }
+        if ca.name_constraints.is_some() {
+            self.refuse(
+                field,
+                format!(
+                    "{name} is confined to certain names, which a cluster's service names and addresses are not among"
+                ),
+            );
+        }
+    }
+
+    fn refuse(&mut self, field: &str, what: String) {
+        self.obstacles
+            .push(Obstacle::new(spec_field(self.authority, field), what));
     }
 }

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rayon::prelude::*;
+use zeroize::Zeroizing;
 
 use crate::apply::{self, ApplyError, Progress};
 use crate::brought;
-use crate::inventory::{self, Authorities, AuthorityFiles, Obstacle};
+use crate::catalog::{self, What};
+use crate::inventory::{self, AUTHORITY, Authorities, AuthorityFiles, HOSTS, Obstacle};
 use crate::manifests;
-use crate::plan::{self, Plan, Reason, Situation};
-use crate::spec::{self, Authority, Cluster, Parsed, SpecErrors};
+use crate::plan::{self, AuthorityPlan, Plan, Reason, Situation};
+use crate::spec::{self, Authority, Cluster, KubeletServing, Parsed, SpecErrors};
 use crate::write::{Directory, Disk, Mode, Published};
 
 /// The spec's file in a directory.
@@ -62,7 +64,7 @@ pub struct Loaded {
 /// Reads `cluster.yaml` of a directory.
 pub fn read_spec(root: &Path) -> Result<Parsed, LoadError> {
     let path = root.join(SPEC_FILE);
-    match std::fs::read(&path) {
+    match inventory::read_given(&path, spec::MAX_BYTES) {
         Ok(text) => Ok(spec::parse(
             &path.display().to_string(),
             &String::from_utf8_lossy(&text),
@@ -93,6 +95,9 @@ impl Loaded {
         let too_shallow = path_lengths(root, &cluster, &authorities);
         if !too_shallow.is_empty() {
             return Err(LoadError::Obstacles(too_shallow));
+        }
+        if let Some(shared) = shared_key(&authorities, &brought) {
+            return Err(LoadError::Brought(vec![shared]));
         }
         Ok(Self {
             cluster,
@@ -137,6 +142,7 @@ impl Loaded {
                 Err(in_the_way) => obstacles.extend(in_the_way),
             }
         }
+        obstacles.extend(self.lost_authorities(root, &authority));
         let mut removed_hosts = Vec::new();
         match inventory::host_folders(root) {
             Ok(folders) => removed_hosts.extend(folders.into_iter().filter(|name| self.cluster.host(name).is_none())),
@@ -162,19 +168,54 @@ impl Loaded {
         }
     }
 
+    /// Authorities that hosts hold and `authority/` has lost: making them anew would replace them.
+    fn lost_authorities(&self, root: &Path, plan: &AuthorityPlan) -> Vec<Obstacle> {
+        let lost = catalog::ROWS.iter().filter_map(|row| {
+            let files = match &row.what {
+                What::Authority { authority, .. } => {
+                    let acting = catalog::acting(&self.cluster, *authority);
+                    plan.create
+                        .contains(&acting)
+                        .then(|| format!("{}.crt and .key", inventory::authority_stem(acting)))
+                }
+                What::ServiceAccountKey => plan.service_account.is_some().then(|| "sa.key and sa.pub".to_owned()),
+                _ => None,
+            }?;
+            let held = self.cluster.hosts.iter().find_map(|host| {
+                let folder = root.join(HOSTS).join(host.name.as_str());
+                let paths = row.files.document.iter().chain(row.files.kubeadm);
+                paths.map(|file| folder.join(file.path)).find(|path| path.exists())
+            })?;
+            Some(Obstacle::new(
+                root.join(AUTHORITY),
+                format!(
+                    "it has lost {files}, which {} still holds; put them back from there, from backup/ or from your \
+                     own backup (apply makes no new ones: everything that they signed would fall)",
+                    held.display()
+                ),
+            ))
+        });
+        lost.collect()
+    }
+
     fn manifests(&self, root: &Path, new_token: bool) -> Result<Vec<(&'static str, Reason)>, Obstacle> {
         let mut write = Vec::new();
         let rbac = manifests::rbac(&self.cluster);
         let token = self.authorities.bootstrap_token.as_ref().map(spec_token_secret);
         let wanted = [
-            (manifests::RBAC, Some(rbac.as_bytes().to_vec()), false, Mode::Public),
+            (
+                manifests::RBAC,
+                Some(Zeroizing::new(rbac.into_bytes())),
+                false,
+                Mode::Public,
+            ),
             (manifests::BOOTSTRAP_TOKEN, token, new_token, Mode::Private),
         ];
         for (name, content, changes, mode) in wanted {
             let reason = match inventory::manifest(root, name)? {
                 None => Reason::Missing,
                 Some(_) if changes => Reason::Follows("the bootstrap token"),
-                Some(found) if content.as_deref() != Some(found.content.as_slice()) => Reason::ContentDiffers,
+                Some(found) if content.as_ref() != Some(&found.content) => Reason::ContentDiffers,
                 Some(found) if found.mode != mode.file() => Reason::Mode {
                     is: found.mode,
                     must_be: mode.file(),
@@ -205,21 +246,40 @@ impl Loaded {
     }
 }
 
-fn spec_token_secret(token: &crate::token::BootstrapToken) -> Vec<u8> {
-    token.to_secret().as_bytes().to_vec()
+fn spec_token_secret(token: &crate::token::BootstrapToken) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(token.to_secret().as_bytes().to_vec())
+}
+
+/// Two authorities with one key are one authority: what should be kept apart by them would be open to both's clients.
+fn shared_key(authorities: &Authorities, brought: &BTreeMap<Authority, AuthorityFiles>) -> Option<Obstacle> {
+    let own = authorities.cas.iter().filter(|(_, files)| files.certificate.is_some());
+    let all: Vec<_> = own
+        .chain(brought)
+        .filter_map(|(authority, files)| Some((*authority, &files.certificate.as_ref()?.public_key)))
+        .collect();
+    all.iter().enumerate().find_map(|(index, (authority, key))| {
+        let (other, _) = all[..index].iter().find(|(_, other)| other == key)?;
+        Some(Obstacle::new(
+            brought::spec_field(*authority, "certificate"),
+            format!(
+                "this CA has the same key as {other}'s, so every client of the one would be a client of the other; \
+                 bring a CA of its own, or set authorities.mode to single, which confines them by name"
+            ),
+        ))
+    })
 }
 
 /// CAs in `authority/` whose path length forbids what the spec now asks of them.
 fn path_lengths(root: &Path, cluster: &Cluster, authorities: &Authorities) -> Vec<Obstacle> {
-    let needs_one = cluster.kubelets.serving == spec::KubeletServing::KubeletCa;
-    let acting = crate::catalog::acting(cluster, Authority::Kubernetes);
+    let needs_one = cluster.kubelets.serving == KubeletServing::KubeletCa;
+    let acting = catalog::acting(cluster, Authority::Kubernetes);
     let certificate = authorities
         .cas
         .get(&acting)
         .and_then(|files| files.certificate.as_ref());
     match certificate.and_then(|certificate| certificate.authority) {
         Some(Some(0)) if needs_one => vec![Obstacle::new(
-            root.join(inventory::AUTHORITY)
+            root.join(AUTHORITY)
                 .join(format!("{}.crt", inventory::authority_stem(acting))),
             "its path length 0 forbids the kubelet CAs that kubelets.serving: kubelet-ca needs; \
              set kubelets.serving to cluster-ca",

@@ -65,7 +65,10 @@ pub fn flags(cluster: &Cluster, host: &Host, component: Component, in_place: Opt
         Component::Etcd => flags.etcd(),
         Component::ApiServer => flags.api_server(),
         Component::ControllerManager => flags.controller_manager(signs),
-        Component::Scheduler => flags.files(Component::Scheduler, |_| true),
+        Component::Scheduler => {
+            flags.files(Component::Scheduler, |_| true);
+            flags.add("requestheader-allowed-names", FRONT_PROXY_NAME);
+        }
         Component::Kubelet => flags.kubelet(),
         Component::KubeProxy => {
             flags.files(Component::KubeProxy, |_| true);
@@ -172,8 +175,11 @@ impl Flags<'_> {
             .first()
             .is_none_or(|subnet| subnet.addr().is_ipv4());
         let advertised = host.addresses.iter().find(|address| address.is_ipv4() == is_ipv4);
-        self.add("advertise-address", advertised.unwrap_or(&host.address()).to_string());
-        self.add("secure-port", cluster.endpoint.port.to_string());
+        // It refuses a loopback address as well, and chooses one by itself where it is told none.
+        if let Some(address) = advertised.filter(|address| !address.is_loopback()) {
+            self.add("advertise-address", address.to_string());
+        }
+        self.add("secure-port", cluster.api_server_port.to_string());
         self.add("service-cluster-ip-range", self.service_subnets());
         self.add("etcd-servers", etcd.join(","));
         // Kubelets that sign for themselves can't be verified.
@@ -199,6 +205,8 @@ impl Flags<'_> {
         self.files(Component::ControllerManager, |flag| {
             signs || !flag.starts_with("cluster-signing-")
         });
+        // Without it, any certificate of the front proxy's CA may pose as it: under `single`, any at all.
+        self.add("requestheader-allowed-names", FRONT_PROXY_NAME);
         self.add("cluster-name", self.cluster.name.clone());
         self.add("use-service-account-credentials", "true");
         self.add("controllers", "*,bootstrapsigner,tokencleaner");
@@ -227,12 +235,16 @@ impl Flags<'_> {
         self.add("cert-dir", cert_dir);
         self.files(Component::Kubelet, |_| true);
         self.add("anonymous-auth", "false");
+        // Without a configuration file it would serve pods and metrics to anybody on 10255.
+        self.add("read-only-port", "0");
         self.add("authentication-token-webhook", "true");
         self.add("authorization-mode", "Webhook");
         self.add("rotate-certificates", "true");
         self.add("cluster-domain", self.cluster.dns_domain.to_string());
         self.add("hostname-override", self.host.name.to_string());
-        self.add("node-ip", self.host.address().to_string());
+        if !self.host.address().is_loopback() {
+            self.add("node-ip", self.host.address().to_string());
+        }
     }
 
     fn service_subnets(&self) -> String {

@@ -11,8 +11,9 @@ use zeroize::Zeroizing;
 use crate::catalog;
 use crate::certificate::Certificate;
 use crate::key::{PrivateKey, PublicKey};
-use crate::spec::{Authority, AuthorityMode, Cluster, KubeletServing};
+use crate::spec::{Authority, AuthorityMode, Cluster, DnsName, KubeletServing};
 use crate::token::BootstrapToken;
+use crate::write::Mode;
 
 /// The folder of CA keys and everything else that never travels.
 pub const AUTHORITY: &str = "authority";
@@ -20,6 +21,9 @@ pub const AUTHORITY: &str = "authority";
 pub const HOSTS: &str = "hosts";
 /// The folder of what the API server must be told.
 pub const MANIFESTS: &str = "manifests";
+
+/// No credential's file is larger, in bytes.
+pub const CREDENTIAL_LIMIT: u64 = 1 << 20;
 
 /// Something on disk that can be neither used nor replaced without losing it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +72,10 @@ pub struct Authorities {
     pub static_tokens: Option<Zeroizing<String>>,
     /// The bootstrap token.
     pub bootstrap_token: Option<BootstrapToken>,
+    /// Private files that others can read, by name.
+    pub exposed: BTreeMap<String, FoundFile>,
+    /// The folder's permission bits, where they let others in.
+    pub exposed_folder: Option<u32>,
 }
 
 /// A kubelet CA as it lies in `authority/kubelet-ca/`.
@@ -79,6 +87,17 @@ pub struct KubeletCaFiles {
     pub key: Option<PrivateKey>,
     /// Its pending request.
     pub request: Option<String>,
+    /// What was put beside the request as its answer.
+    pub signed: Option<String>,
+}
+
+impl KubeletCaFiles {
+    /// The certificate that answers the request, if what lies there is one.
+    #[must_use]
+    pub fn signed_certificate(&self) -> Option<Certificate> {
+        let certificates = Certificate::all_from_pem(self.signed.as_ref()?.as_bytes()).ok()?;
+        certificates.into_iter().next()
+    }
 }
 
 /// A host's folder.
@@ -160,6 +179,7 @@ pub fn authorities(root: &Path, cluster: &Cluster) -> Result<Authorities, Vec<Ob
     let mut reader = AuthorityReader {
         folder: &folder,
         obstacles: Vec::new(),
+        exposed: BTreeMap::new(),
     };
     let mut found = Authorities::default();
     for authority in catalog::authorities(cluster.authorities.mode) {
@@ -188,6 +208,7 @@ pub fn authorities(root: &Path, cluster: &Cluster) -> Result<Authorities, Vec<Ob
                 certificate: reader.certificates(&format!("{stem}.crt")).into_iter().next(),
                 key: reader.key(&format!("{stem}.key")),
                 request: reader.text(&format!("{stem}.csr")).map(|text| text.to_string()),
+                signed: reader.text(&format!("{stem}.csr.crt")).map(|text| text.to_string()),
             };
             if files.certificate.is_some() || files.key.is_some() {
                 found.kubelet_cas.insert(host.name.to_string(), files);
@@ -208,6 +229,11 @@ pub fn authorities(root: &Path, cluster: &Cluster) -> Result<Authorities, Vec<Ob
             Err(error) => reader.obstacle("bootstrap-token.yaml", error.to_string()),
         }
     }
+    found.exposed = reader.exposed;
+    found.exposed_folder = fs::symlink_metadata(&folder)
+        .ok()
+        .map(|metadata| metadata.permissions().mode() & 0o7777)
+        .filter(|mode| *mode != Mode::Private.folder());
     if reader.obstacles.is_empty() {
         Ok(found)
     } else {
@@ -215,9 +241,16 @@ pub fn authorities(root: &Path, cluster: &Cluster) -> Result<Authorities, Vec<Ob
     }
 }
 
+/// Whether a file of `authority/` is for its owner alone.
+fn is_private(name: &str) -> bool {
+    let is_key = Path::new(name).extension().is_some_and(|extension| extension == "key");
+    is_key || name == "token.csv" || name == "bootstrap-token.yaml"
+}
+
 struct AuthorityReader<'a> {
     folder: &'a Path,
     obstacles: Vec<Obstacle>,
+    exposed: BTreeMap<String, FoundFile>,
 }
 
 impl AuthorityReader<'_> {
@@ -227,7 +260,13 @@ impl AuthorityReader<'_> {
 
     fn text(&mut self, name: &str) -> Option<Zeroizing<String>> {
         match read(&self.folder.join(name)) {
-            Ok(found) => found.map(|file| Zeroizing::new(String::from_utf8_lossy(&file.content).into_owned())),
+            Ok(found) => found.map(|file| {
+                let text = Zeroizing::new(String::from_utf8_lossy(&file.content).into_owned());
+                if is_private(name) && file.mode != Mode::Private.file() {
+                    self.exposed.insert(name.to_owned(), file);
+                }
+                text
+            }),
             Err(obstacle) => {
                 self.obstacles.push(obstacle);
                 None
@@ -255,7 +294,10 @@ impl AuthorityReader<'_> {
             certificate: self.certificates(&certificate_name).into_iter().next(),
             key: self.key(&key_name),
             chain: self.certificates(&format!("{stem}.chain.crt")),
-            serial: self.text(&format!("{stem}.srl")).map(|text| text.trim().to_owned()),
+            serial: self
+                .text(&format!("{stem}.srl"))
+                .map(|text| text.trim().to_owned())
+                .filter(|text| is_serial(text.as_bytes())),
         };
         match (&files.certificate, &files.key) {
             (None, Some(_)) => self.obstacle(
@@ -317,7 +359,15 @@ pub fn host_paths() -> BTreeSet<String> {
     paths
 }
 
-/// The names of the hosts' folders on disk.
+/// Whether a text is a serial file as OpenSSL takes it: hexadecimal digits, an even number.
+#[must_use]
+pub fn is_serial(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    !text.is_empty() && text.len().is_multiple_of(2) && text.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// The names of the hosts' folders on disk: those that could be a host's and hold a file of the catalog. Whatever else
+/// lies in `hosts/` is the user's.
 pub fn host_folders(root: &Path) -> Result<BTreeSet<String>, Obstacle> {
     let folder = root.join(HOSTS);
     let entries = match fs::read_dir(&folder) {
@@ -325,11 +375,14 @@ pub fn host_folders(root: &Path) -> Result<BTreeSet<String>, Obstacle> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
         Err(error) => return Err(Obstacle::new(folder, error.to_string())),
     };
+    let paths = catalog::known_paths();
     let mut names = BTreeSet::new();
     for entry in entries {
         let entry = entry.map_err(|error| Obstacle::new(&folder, error.to_string()))?;
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            names.insert(entry.file_name().to_string_lossy().into_owned());
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let could_be = DnsName::new(&name).is_ok() && entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if could_be && paths.iter().any(|path| entry.path().join(path).exists()) {
+            names.insert(name);
         }
     }
     Ok(names)
@@ -340,9 +393,23 @@ pub fn manifest(root: &Path, name: &str) -> Result<Option<FoundFile>, Obstacle> 
     read(&root.join(MANIFESTS).join(name))
 }
 
+/// Reads a file that the user names, wherever it lies, following links: a regular file of at most `limit` bytes.
+pub fn read_given(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    if metadata.len() > limit {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("larger than {limit} bytes"),
+        ));
+    }
+    fs::read(path)
+}
+
 /// Reads a file of at most 1 MiB. A link or a folder in its place is an obstacle.
 pub fn read(path: &Path) -> Result<Option<FoundFile>, Obstacle> {
-    const LIMIT: u64 = 1 << 20;
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -359,7 +426,7 @@ pub fn read(path: &Path) -> Result<Option<FoundFile>, Obstacle> {
     if !metadata.is_file() {
         return Err(Obstacle::new(path, "not a file; move it away"));
     }
-    if metadata.len() > LIMIT {
+    if metadata.len() > CREDENTIAL_LIMIT {
         return Err(Obstacle::new(
             path,
             "larger than 1 MiB, so it is no credential; move it away",

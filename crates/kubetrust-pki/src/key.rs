@@ -93,6 +93,9 @@ pub enum KeyError {
     /// No PEM block of a private key.
     #[error("there is no private key in it (expected a PEM block PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY)")]
     NoKey,
+    /// No PEM block of a public key.
+    #[error("there is no public key in it (expected a PEM block PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE, or a key)")]
+    NoPublicKey,
     /// A PEM block that breaks off or isn't base64.
     #[error("the PEM is damaged or cut off: {0}")]
     Damaged(String),
@@ -272,13 +275,29 @@ impl PublicKey {
     /// the key in it, as `--service-account-key-file` takes them (S10).
     pub fn all_from_pem(text: &[u8]) -> Result<Vec<Self>, KeyError> {
         let blocks = pem::blocks(text).map_err(|error| KeyError::Damaged(error.to_string()))?;
-        blocks
-            .into_iter()
-            .map(|block| match block.label.as_str() {
-                "PUBLIC KEY" => Self::from_spki(&block.der).ok_or(KeyError::Unsupported),
-                _ => PrivateKey::from_pem(pem::encode(&block.label, &block.der).as_bytes())
-                    .map(|key| key.public().clone()),
-            })
-            .collect()
+        let keys: Vec<_> = blocks.iter().map(Self::from_block).collect::<Result<_, _>>()?;
+        if keys.is_empty() {
+            Err(KeyError::NoPublicKey)
+        } else {
+            Ok(keys)
+        }
+    }
+
+    fn from_block(block: &pem::Block) -> Result<Self, KeyError> {
+        match block.label.as_str() {
+            "PUBLIC KEY" => Self::from_spki(&block.der).ok_or(KeyError::Unsupported),
+            "RSA PUBLIC KEY" => {
+                let key = aws_lc_rs::rsa::PublicKey::from_der(&block.der).map_err(|_| KeyError::Unsupported)?;
+                let spki: PublicKeyX509Der<'_> = key.as_der().map_err(|_| KeyError::Unsupported)?;
+                Self::from_spki(spki.as_ref()).ok_or(KeyError::Unsupported)
+            }
+            "CERTIFICATE" => crate::certificate::Certificate::from_der(&block.der)
+                .map(|certificate| certificate.public_key)
+                .map_err(|_| KeyError::Unsupported),
+            label => {
+                let pem = Zeroizing::new(pem::encode(label, &block.der));
+                PrivateKey::from_pem(pem.as_bytes()).map(|key| key.public().clone())
+            }
+        }
     }
 }

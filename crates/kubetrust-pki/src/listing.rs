@@ -4,12 +4,12 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use crate::catalog::{self, Part, Row, Signer, What};
+use crate::catalog::{self, Part, Row, What};
 use crate::certificate::Certificate;
 use crate::inventory::{self, AUTHORITY, Authorities, HOSTS, HostFiles, Obstacle, authority_stem};
 use crate::kubeconfig::{Credential, Kubeconfig};
 use crate::plan::material;
-use crate::spec::{Authority, Cluster, Host, KubeletServing};
+use crate::spec::{Authority, Cluster, Host};
 
 /// One line of the listing.
 #[derive(Debug)]
@@ -148,13 +148,8 @@ fn host_entries(cluster: &Cluster, authorities: &Authorities, host: &Host, found
             files: shown(|part| !matches!(part, Part::StaticTokens)),
             content,
             ca_name: ca_name(cluster, row),
-            externally_managed: match row.what {
-                What::Leaf {
-                    signer: Signer::Authority(authority),
-                    ..
-                } => signs_nothing(cluster, authorities, authority),
-                _ => false,
-            },
+            externally_managed: catalog::signing_authority(cluster, row.name)
+                .is_some_and(|authority| signs_nothing(cluster, authorities, authority)),
         });
     }
     entries
@@ -184,15 +179,9 @@ fn token(authorities: &Authorities, found: &HostFiles, held: &[&catalog::HostFil
 }
 
 fn ca_name(cluster: &Cluster, row: &Row) -> Option<String> {
-    let What::Leaf { signer, .. } = row.what else {
+    let What::Leaf { .. } = row.what else {
         return None;
     };
-    let authority = match signer {
-        Signer::Authority(authority) => authority,
-        Signer::Kubelet if cluster.kubelets.serving == KubeletServing::KubeletCa => {
-            return Some("kubelet-ca".to_owned());
-        }
-        Signer::Kubelet => Authority::Kubernetes,
-    };
-    Some(authority_stem(catalog::acting(cluster, authority)).to_owned())
+    let authority = catalog::signing_authority(cluster, row.name);
+    Some(authority.map_or("kubelet-ca", authority_stem).to_owned())
 }

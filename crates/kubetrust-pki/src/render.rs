@@ -120,11 +120,6 @@ impl Renderer<'_> {
         match file.part {
             Part::Certificate => Content::text(leaf.certificate_pem()),
             Part::Key => Content::secret(&leaf.key_pem()),
-            Part::KeyAndCertificate => Content::secret(&Zeroizing::new(format!(
-                "{}{}",
-                leaf.certificate_pem(),
-                *leaf.key_pem()
-            ))),
             Part::Kubeconfig(user) => self.kubeconfig(file, user, authority, || Credential::Certificate {
                 certificate: Source::Data(leaf.certificate_pem()),
                 key: KeySource::Data(leaf.key_pem()),
@@ -141,8 +136,7 @@ impl Renderer<'_> {
         }
         let files = catalog::host_files(cluster, self.host);
         let of = |part: Part| files.iter().find(|other| other.row == file.row && other.part == part);
-        let combined = of(Part::KeyAndCertificate);
-        let (certificate, key) = (combined.or(of(Part::Certificate))?, combined.or(of(Part::Key))?);
+        let (certificate, key) = (of(Part::Certificate)?, of(Part::Key)?);
         Some(Credential::Certificate {
             certificate: Source::File(self.reference(file, certificate)),
             key: KeySource::File(self.reference(file, key)),
@@ -165,7 +159,7 @@ impl Renderer<'_> {
             .find(|other| other.row == "kubernetes-ca" && other.part == Part::Certificate);
         let server = match user.server {
             Server::Endpoint => url(&cluster.endpoint.host, cluster.endpoint.port),
-            Server::Local => url(&HostOrIp::Ip(self.host.address()), cluster.endpoint.port),
+            Server::Local => url(&HostOrIp::Ip(self.host.address()), cluster.api_server_port),
         };
         let certificate_authority = match (self.names_ca(user), ca_file) {
             (true, Some(ca_file)) => Source::File(self.reference(file, &ca_file)),
@@ -255,13 +249,6 @@ pub fn public_keys(current: &PrivateKey, known: &[crate::key::PublicKey]) -> Str
         text.push_str(&key.to_pem());
     }
     text
-}
-
-/// Whether a text is a serial file as OpenSSL takes it: hexadecimal digits, an even number.
-#[must_use]
-pub fn is_serial(text: &[u8]) -> bool {
-    let text = text.trim_ascii();
-    !text.is_empty() && text.len().is_multiple_of(2) && text.iter().all(u8::is_ascii_hexdigit)
 }
 
 /// Where a file of a host's folder lies on the host itself.

@@ -46,7 +46,7 @@ pub enum Verb {
     Flags(FlagsArgs),
     /// Make a tar of exactly what a host must hold.
     #[command(after_help = "Examples:\n  kubetrust bundle m1 -d horse -o m1.tar\n  \
-                            kubetrust bundle w1 -d horse | ssh w1 tar -xpf - -C /")]
+                            kubetrust bundle w1 -d horse | ssh w1 tar -xpf - --no-same-owner -C /")]
     Bundle(BundleArgs),
     /// Print the spec's JSON Schema, or a commented example.
     #[command(

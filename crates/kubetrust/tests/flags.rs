@@ -47,7 +47,7 @@ const DOCUMENT: &[Row] = &[
 "),
     ("kube-apiserver", "m1", "flags", "\
 --advertise-address=192.0.2.11
---secure-port=8443
+--secure-port=6443
 --service-cluster-ip-range=10.96.0.0/12,fd00:10:96::/112
 --etcd-servers=https://192.0.2.11:2379,https://[2001:db8::12]:2379,https://192.0.2.13:2379
 --etcd-cafile=/etc/etcd/pki/ca.crt
@@ -84,6 +84,7 @@ const DOCUMENT: &[Row] = &[
 --kubeconfig=/etc/kubernetes/auth/controller-manager.conf
 --authentication-kubeconfig=/etc/kubernetes/auth/controller-manager.conf
 --authorization-kubeconfig=/etc/kubernetes/auth/controller-manager.conf
+--requestheader-allowed-names=front-proxy-client
 --cluster-name=horse
 --use-service-account-credentials=true
 --controllers=*,bootstrapsigner,tokencleaner
@@ -94,6 +95,7 @@ const DOCUMENT: &[Row] = &[
 --kubeconfig=/etc/kubernetes/auth/scheduler.conf
 --authentication-kubeconfig=/etc/kubernetes/auth/scheduler.conf
 --authorization-kubeconfig=/etc/kubernetes/auth/scheduler.conf
+--requestheader-allowed-names=front-proxy-client
 "),
     ("kubelet", "w1", "flags", "\
 --bootstrap-kubeconfig=/etc/kubernetes/auth/bootstrap.conf
@@ -101,6 +103,7 @@ const DOCUMENT: &[Row] = &[
 --cert-dir=/var/lib/kubelet/pki
 --client-ca-file=/etc/kubernetes/pki/ca.crt
 --anonymous-auth=false
+--read-only-port=0
 --authentication-token-webhook=true
 --authorization-mode=Webhook
 --rotate-certificates=true
@@ -143,7 +146,7 @@ ETCD_ENABLE_GRPC_GATEWAY=false
 command:
 - kube-apiserver
 - --advertise-address=192.0.2.12
-- --secure-port=8443
+- --secure-port=6443
 - \"--service-cluster-ip-range=10.96.0.0/12,fd00:10:96::/112\"
 - \"--etcd-servers=https://192.0.2.11:2379,https://[2001:db8::12]:2379,https://192.0.2.13:2379\"
 - --etcd-cafile=/etc/kubernetes/pki/etcd/ca.crt
@@ -182,6 +185,7 @@ command:
 - --kubeconfig=/etc/kubernetes/controller-manager.conf
 - --authentication-kubeconfig=/etc/kubernetes/controller-manager.conf
 - --authorization-kubeconfig=/etc/kubernetes/controller-manager.conf
+- --requestheader-allowed-names=front-proxy-client
 - --cluster-name=horse
 - --use-service-account-credentials=true
 - \"--controllers=*,bootstrapsigner,tokencleaner\"
@@ -193,6 +197,7 @@ command:
 --tls-cert-file=/var/lib/kubelet/pki/kubelet.crt
 --tls-private-key-file=/var/lib/kubelet/pki/kubelet.key
 --anonymous-auth=false
+--read-only-port=0
 --authentication-token-webhook=true
 --authorization-mode=Webhook
 --rotate-certificates=true
@@ -207,6 +212,7 @@ command:
 --tls-cert-file=/var/lib/kubelet/pki/kubelet.crt
 --tls-private-key-file=/var/lib/kubelet/pki/kubelet.key
 --anonymous-auth=false
+--read-only-port=0
 --authentication-token-webhook=true
 --authorization-mode=Webhook
 --rotate-certificates=true

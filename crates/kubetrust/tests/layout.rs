@@ -71,7 +71,8 @@ const DOCUMENT_WORKER: &str = "\
 
 /// What `kubeadm init` leaves, and what a kubelet has after it.
 const KUBEADM_FIRST: &str = "\
-0600 kubelet/pki/kubelet-client-current.pem
+0644 kubelet/pki/kubelet-client.crt
+0600 kubelet/pki/kubelet-client.key
 0600 kubernetes/admin.conf
 0600 kubernetes/controller-manager.conf
 0600 kubernetes/kubelet.conf
@@ -204,7 +205,7 @@ fn further_roles_and_choices_add_exactly_their_files() {
         (
             "kubelets: {client: issued}",
             "node",
-            "+0600 kubelet/pki/kubelet-client-current.pem +0600 kubernetes/auth/kubelet.conf -0600 kubernetes/auth/bootstrap.conf",
+            "+0644 kubelet/pki/kubelet-client.crt +0600 kubelet/pki/kubelet-client.key +0600 kubernetes/auth/kubelet.conf -0600 kubernetes/auth/bootstrap.conf",
         ),
         (
             "kubelets: {serving: cluster-ca}",

@@ -129,7 +129,7 @@ pub enum SanSource {
 }
 
 /// One file of a credential.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct File {
     /// Its path in the host's folder.
     pub path: &'static str,
@@ -148,8 +148,6 @@ pub enum Part {
     Certificate,
     /// The private key, PKCS#8.
     Key,
-    /// Key and certificate in one file, as kubelets keep their own.
-    KeyAndCertificate,
     /// The last serial number, for `openssl x509 -CAserial`.
     Serial,
     /// Every key that verifies tokens, current one first.
@@ -168,11 +166,7 @@ impl Part {
     pub const fn mode(self) -> Mode {
         match self {
             Self::Certificate | Self::PublicKeys | Self::Serial => Mode::Public,
-            Self::Key
-            | Self::KeyAndCertificate
-            | Self::Kubeconfig(_)
-            | Self::TokenKubeconfig(_)
-            | Self::StaticTokens => Mode::Private,
+            Self::Key | Self::Kubeconfig(_) | Self::TokenKubeconfig(_) | Self::StaticTokens => Mode::Private,
         }
     }
 }
@@ -427,7 +421,7 @@ pub fn known_paths() -> BTreeSet<String> {
 /// The pair that a kubeconfig names instead of embedding it, where the layout has no file of its own for it.
 #[must_use]
 pub fn named_pair(cluster: &Cluster, row: &Row, user: KubeconfigUser) -> Option<[RelPath; 2]> {
-    let wanted = credentials(cluster, user) == Credentials::Files && !has_combined_file(row, cluster.layout);
+    let wanted = credentials(cluster, user) == Credentials::Files && !has_own_pair(row, cluster.layout);
     let [certificate, key] = named_paths(row);
     match (RelPath::new(certificate), RelPath::new(key)) {
         (Ok(certificate), Ok(key)) if wanted => Some([certificate, key]),
@@ -439,13 +433,9 @@ fn named_paths(row: &Row) -> [String; 2] {
     ["crt", "key"].map(|extension| format!("kubernetes/pki/{}.{extension}", row.name))
 }
 
-/// Whether the layout has a file of its own for the row's key and certificate.
-#[must_use]
-pub fn has_combined_file(row: &Row, layout: Layout) -> bool {
-    row.files
-        .of(layout)
-        .iter()
-        .any(|file| file.part == Part::KeyAndCertificate)
+/// Whether the layout has files of its own for the row's certificate and key.
+fn has_own_pair(row: &Row, layout: Layout) -> bool {
+    row.files.of(layout).iter().any(|file| file.part == Part::Certificate)
 }
 
 /// What the spec says of this kubeconfig.

@@ -422,33 +422,27 @@ pub const ROWS: &[Row] = &[
         ),
     },
     Row {
+        // Its pair lies where the kubelet's certificate store falls back to. `kubelet-client-current.pem` is that
+        // store's own link: a file in its place would keep the kubelet from ever rotating.
         name: "kubelet",
         what: client(both(Cn::Node), both(Some("system:nodes"))),
         files: PerLayout {
             document: &[
+                KUBELET_CLIENT_FILES[0],
+                KUBELET_CLIENT_FILES[1],
                 file(
                     "kubernetes/auth/kubelet.conf",
                     NODE_KUBECONFIG,
                     Holder::KubeletWithClient,
                     NO_READERS,
                 ),
-                file(
-                    KUBELET_CLIENT_PEM,
-                    Part::KeyAndCertificate,
-                    Holder::KubeletWithClient,
-                    NO_READERS,
-                ),
             ],
             kubeadm: &[
+                KUBELET_CLIENT_FILES[0],
+                KUBELET_CLIENT_FILES[1],
                 file(
                     "kubernetes/kubelet.conf",
                     NODE_KUBECONFIG,
-                    Holder::KubeletWithClient,
-                    NO_READERS,
-                ),
-                file(
-                    KUBELET_CLIENT_PEM,
-                    Part::KeyAndCertificate,
                     Holder::KubeletWithClient,
                     NO_READERS,
                 ),
@@ -563,8 +557,20 @@ const SERVICE_ACCOUNT_FILES: &[File] = &[
     ),
 ];
 
-/// The kubelet's own file: it keeps it up to date by itself afterwards.
-const KUBELET_CLIENT_PEM: &str = "kubelet/pki/kubelet-client-current.pem";
+const KUBELET_CLIENT_FILES: [File; 2] = [
+    file(
+        "kubelet/pki/kubelet-client.crt",
+        Part::Certificate,
+        Holder::KubeletWithClient,
+        NO_READERS,
+    ),
+    file(
+        "kubelet/pki/kubelet-client.key",
+        Part::Key,
+        Holder::KubeletWithClient,
+        NO_READERS,
+    ),
+];
 
 const NODE_KUBECONFIG: Part = Part::Kubeconfig(KubeconfigUser {
     name: "default-auth",

@@ -1,6 +1,6 @@
 //! Plans `authority/`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -8,19 +8,26 @@ use super::judge::{Measure, renewal_window};
 use super::{Finding, Reason, Situation, Step};
 use crate::catalog;
 use crate::certificate::Certificate;
-use crate::inventory::{AUTHORITY, AuthorityFiles, Obstacle, authority_stem};
-use crate::profile::{Kind, Profile};
+use crate::inventory::{AUTHORITY, AuthorityFiles, KubeletCaFiles, authority_stem};
+use crate::issue;
 use crate::spec::{Authority, Cluster, Host, KubeletServing};
+use crate::write::Mode;
 
 /// What is to be done in `authority/`.
 #[derive(Debug, Default)]
 pub struct AuthorityPlan {
     /// CAs to make.
     pub create: Vec<Authority>,
-    /// CAs to copy from where the user brought them.
-    pub take_up: Vec<Authority>,
+    /// CAs to copy from where the user brought them, with the extensions of their files.
+    pub take_up: BTreeMap<Authority, Vec<&'static str>>,
     /// Kubelet CAs (S7) to make, sign anew or request, by host.
     pub kubelet_cas: BTreeMap<String, (KubeletCaAction, Vec<Reason>)>,
+    /// Hosts whose kubelet CA gets a key.
+    pub kubelet_ca_keys: BTreeSet<String>,
+    /// Hosts whose kubelet CA can't be used until another certificate arrives.
+    pub unfit_kubelet_cas: BTreeSet<String>,
+    /// Files, or the folder itself as `.`, that others can read and must not.
+    pub exposed: BTreeMap<String, Reason>,
     /// The service-account key pair to make.
     pub service_account: Option<Reason>,
     /// `sa.pub` to write although the key stays.
@@ -38,6 +45,11 @@ pub enum KubeletCaAction {
     Sign,
     /// Write a request, the cluster CA's key being offline.
     Request,
+    /// Take up the signed certificate that has arrived.
+    TakeUp {
+        /// It lies in its place already, and only the request is to go.
+        in_place: bool,
+    },
 }
 
 impl AuthorityPlan {
@@ -50,7 +62,16 @@ impl AuthorityPlan {
     /// Whether the CA that acts for `authority` is made or taken up by this plan.
     #[must_use]
     pub fn makes(&self, authority: Authority) -> bool {
-        self.create.contains(&authority) || self.take_up.contains(&authority)
+        self.create.contains(&authority) || self.take_up.contains_key(&authority)
+    }
+
+    /// What requests leave behind whose answers are taken up.
+    pub(crate) fn answered_requests(&self) -> impl Iterator<Item = String> {
+        let answered = self
+            .kubelet_cas
+            .iter()
+            .filter(|(_, (action, _))| matches!(action, KubeletCaAction::TakeUp { .. }));
+        answered.flat_map(|(host, _)| ["csr", "csr.crt"].map(|extension| format!("kubelet-ca/{host}.{extension}")))
     }
 
     pub(super) fn steps(&self) -> Vec<Step> {
@@ -62,35 +83,40 @@ impl AuthorityPlan {
             reasons,
         };
         let mut steps = Vec::new();
-        for (action, cas, reason) in [
-            ("create", &self.create, Reason::Missing),
-            ("take up", &self.take_up, Reason::Brought),
-        ] {
-            for authority in cas {
-                let stem = authority_stem(*authority);
-                let files = [format!("{stem}.crt"), format!("{stem}.key")];
-                steps.push(new(
-                    action,
-                    stem,
-                    &files.each_ref().map(String::as_str),
-                    vec![reason.clone()],
-                ));
-            }
+        let made = self
+            .create
+            .iter()
+            .map(|authority| (authority, ["crt", "key"].as_slice()));
+        let made = made.map(|(authority, files)| ("create", Reason::Missing, authority, files));
+        let taken = self.take_up.iter();
+        let taken = taken.map(|(authority, files)| ("take up", Reason::Brought, authority, files.as_slice()));
+        for (action, reason, authority, extensions) in made.chain(taken) {
+            let stem = authority_stem(*authority);
+            let files: Vec<_> = extensions
+                .iter()
+                .map(|extension| format!("{stem}.{extension}"))
+                .collect();
+            let files: Vec<_> = files.iter().map(String::as_str).collect();
+            steps.push(new(action, stem, &files, vec![reason]));
         }
         for (host, (action, reasons)) in &self.kubelet_cas {
-            let (action, extensions) = match action {
-                KubeletCaAction::Sign => ("issue", ["crt", "key"]),
-                KubeletCaAction::Request => ("request", ["csr", "key"]),
+            let (action, extension) = match action {
+                KubeletCaAction::Sign => ("issue", "crt"),
+                KubeletCaAction::Request => ("request", "csr"),
+                KubeletCaAction::TakeUp { .. } => ("take up", "crt"),
             };
-            let files = extensions.map(|extension| format!("kubelet-ca/{host}.{extension}"));
-            let mut signed = new(
-                action,
-                "kubelet-ca",
-                &files.each_ref().map(String::as_str),
-                reasons.clone(),
-            );
+            let key = self.kubelet_ca_keys.contains(host).then_some("key");
+            let files = std::iter::once(extension).chain(key);
+            let files: Vec<_> = files
+                .map(|extension| format!("kubelet-ca/{host}.{extension}"))
+                .collect();
+            let files: Vec<_> = files.iter().map(String::as_str).collect();
+            let mut signed = new(action, "kubelet-ca", &files, reasons.clone());
             signed.host = Some(host.clone());
             steps.push(signed);
+        }
+        for (name, reason) in &self.exposed {
+            steps.push(new("write", "authority", &[name], vec![reason.clone()]));
         }
         let single = [
             (
@@ -132,16 +158,27 @@ pub(super) fn plan(situation: Situation<'_>) -> (AuthorityPlan, Vec<Finding>) {
     let mut plan = AuthorityPlan::default();
     let mut findings = Vec::new();
     for authority in catalog::authorities(cluster.authorities.mode) {
-        match authorities
+        let own = authorities
             .cas
             .get(authority)
-            .and_then(|files| files.certificate.as_ref())
-        {
-            Some(certificate) => findings.extend(dates(cluster, *authority, certificate, now)),
-            None if brought.contains_key(authority) => plan.take_up.push(*authority),
-            None => plan.create.push(*authority),
+            .and_then(|files| files.certificate.as_ref());
+        match (own, brought.get(authority)) {
+            (Some(certificate), _) => findings.extend(dates(cluster, *authority, certificate, now)),
+            (None, Some(files)) => {
+                let key = files.key.is_some().then_some("key");
+                let chain = (!files.chain.is_empty()).then_some("chain.crt");
+                let extensions = std::iter::once("crt").chain(key).chain(chain).collect();
+                plan.take_up.insert(*authority, extensions);
+            }
+            (None, None) => plan.create.push(*authority),
         }
     }
+    let mode = |is, must_be| Reason::Mode { is, must_be };
+    let files = authorities.exposed.iter();
+    let files = files.map(|(name, file)| (name.clone(), mode(file.mode, Mode::Private.file())));
+    let folder = authorities.exposed_folder;
+    let folder = folder.map(|is| (".".to_owned(), mode(is, Mode::Private.folder())));
+    plan.exposed = files.chain(folder).collect();
     if cluster.kubelets.serving == KubeletServing::KubeletCa {
         for host in &cluster.hosts {
             if catalog::Holder::KubeletWithServing.includes(cluster, host) {
@@ -212,52 +249,84 @@ fn kubelet_ca(situation: Situation<'_>, host: &Host, plan: &mut AuthorityPlan, f
     } = situation;
     let profile = catalog::kubelet_ca_profile(cluster, host);
     let parent = signer(situation, Authority::Kubernetes);
-    let name = host.name.to_string();
-    let found = authorities.kubelet_cas.get(&name);
-    let certificate = found.and_then(|files| files.certificate.clone());
-    let new_key = found.is_none_or(|files| files.key.is_none());
-    let measure = Measure {
-        profile: &profile,
-        issuer: parent.and_then(|files| files.certificate.as_ref()),
-        chain: &[],
-        key: None,
-        renew_before: cluster.renew_before,
-        now,
-    };
-    let mut reasons = match (&certificate, found.and_then(|files| files.key.as_ref())) {
-        (Some(certificate), Some(key)) if certificate.public_key == *key.public() => {
-            measure.judge(std::slice::from_ref(certificate))
-        }
-        (Some(_), Some(_)) => vec![Reason::KeyMismatch],
-        _ => vec![Reason::Missing],
-    };
-    if reasons.is_empty() {
+    let issuer = parent.and_then(|files| files.certificate.as_ref());
+    if issuer.is_some_and(|parent| parent.not_after <= now) {
         return;
     }
-    let offline = parent.is_some_and(|files| files.key.is_none());
-    let action = if offline {
-        KubeletCaAction::Request
-    } else {
-        KubeletCaAction::Sign
+    let name = host.name.to_string();
+    let nothing = KubeletCaFiles::default();
+    let found = authorities.kubelet_cas.get(&name).unwrap_or(&nothing);
+    let measure = Measure {
+        profile: &profile,
+        issuer,
+        chain: &[],
+        key: None,
+        cluster,
+        now,
     };
-    if action == KubeletCaAction::Request {
-        // What an offline CA signed for us is judged like everything else; what it signed wrongly is said, and kept.
-        let rejected = certificate.is_some() && !reasons.contains(&Reason::Missing);
-        findings.push(super::host::waiting(
-            "kubelet-ca",
-            Some(&name),
-            &format!("{AUTHORITY}/kubelet-ca/{name}"),
-            if rejected { &reasons } else { &[] },
-        ));
-        if !new_key && found.is_some_and(|files| files.request.is_some()) {
-            return;
+    let judge = |certificate: &Certificate| match &found.key {
+        None => vec![Reason::Missing],
+        Some(key) if certificate.public_key != *key.public() => vec![Reason::KeyMismatch],
+        Some(_) => measure.judge(std::slice::from_ref(certificate)),
+    };
+    let reasons = found.certificate.as_ref().map_or(vec![Reason::Missing], judge);
+    if parent.is_none_or(|files| files.key.is_some()) {
+        if !reasons.is_empty() {
+            plan.kubelet_ca_keys.extend(found.key.is_none().then(|| name.clone()));
+            plan.kubelet_cas.insert(name, (KubeletCaAction::Sign, reasons));
         }
-        reasons.retain(|reason| *reason != Reason::AuthorityIsNew);
-        if reasons.is_empty() {
-            reasons.push(Reason::Missing);
-        }
+        return;
     }
-    plan.kubelet_cas.insert(name, (action, reasons));
+    let pending = found.request.is_some() || found.signed.is_some();
+    let mut take_up = |in_place| {
+        let action = (KubeletCaAction::TakeUp { in_place }, vec![Reason::Signed]);
+        plan.kubelet_cas.insert(name.clone(), action);
+    };
+    if reasons.is_empty() {
+        if pending {
+            take_up(true);
+        }
+        return;
+    }
+    let answer = found.signed.as_ref().map(|_| match found.signed_certificate() {
+        Some(certificate) => judge(&certificate),
+        None => vec![Reason::Unreadable(format!("{name}.csr.crt is no certificate"))],
+    });
+    if answer.as_ref().is_some_and(Vec::is_empty) {
+        take_up(false);
+        return;
+    }
+    // One that is only getting old is used until its successor arrives.
+    let ageing = reasons.iter().all(|reason| matches!(reason, Reason::Expires { .. }));
+    if !ageing {
+        plan.unfit_kubelet_cas.insert(name.clone());
+    }
+    // What lies in its place may be an answer too, unless it is the old one that has come to its end.
+    let rejected = answer.unwrap_or_else(|| {
+        let old = |reason: &Reason| {
+            matches!(
+                reason,
+                Reason::Missing | Reason::Expires { .. } | Reason::Expired { .. }
+            )
+        };
+        if reasons.iter().all(old) {
+            Vec::new()
+        } else {
+            reasons.clone()
+        }
+    });
+    let place = format!("{AUTHORITY}/kubelet-ca/{name}");
+    findings.push(super::host::waiting("kubelet-ca", Some(&name), &place, &rejected));
+    let wanted = found.key.as_ref().and_then(|key| issue::request(&profile, key).ok());
+    let asks_the_same = found
+        .request
+        .as_ref()
+        .zip(wanted)
+        .is_some_and(|(found, wanted)| issue::requests_agree(found.as_bytes(), wanted.as_bytes()));
+    if !asks_the_same {
+        plan.kubelet_ca_keys.extend(found.key.is_none().then(|| name.clone()));
+        plan.kubelet_cas.insert(name, (KubeletCaAction::Request, reasons));
+    }
 }
 
 /// A CA is never replaced by `apply`, so its end is a finding.
@@ -269,7 +338,7 @@ fn dates(cluster: &Cluster, authority: Authority, certificate: &Certificate, now
             format!("the CA expired on {end}: nothing that it signed is valid"),
             true,
         )
-    } else if renewal_window(cluster.renew_before, certificate) >= end.duration_since(now) {
+    } else if renewal_window(cluster, certificate) >= end.duration_since(now) {
         (
             "AuthorityExpires",
             format!("the CA expires on {end}, within the renewal window"),
@@ -296,91 +365,4 @@ fn dates(cluster: &Cluster, authority: Authority, certificate: &Certificate, now
             .to_owned(),
         unfinished,
     })
-}
-
-/// Checks a CA that the user brings: it is one, now, its key fits, and it may sign what this cluster needs of it.
-/// Every obstacle names a field of the spec.
-#[must_use]
-pub fn validate_brought(
-    cluster: &Cluster,
-    authority: Authority,
-    files: &AuthorityFiles,
-    now: Timestamp,
-) -> Vec<Obstacle> {
-    let field = |name: &str| format!("authorities.bring.{}.{name}", brought_name(authority));
-    let Some(certificate) = &files.certificate else {
-        return Vec::new();
-    };
-    let mut obstacles = Vec::new();
-    let mut refuse = |name: &str, what: String| obstacles.push(Obstacle::new(field(name), what));
-    if !certificate.may_sign() {
-        refuse(
-            "certificate",
-            format!(
-                "{} is no CA: its basic constraints or key usage forbid signing",
-                certificate.subject
-            ),
-        );
-    }
-    if certificate.not_after <= now {
-        refuse("certificate", format!("the CA expired on {}", certificate.not_after));
-    } else if certificate.not_before > now {
-        refuse(
-            "certificate",
-            format!("the CA is not valid before {}", certificate.not_before),
-        );
-    }
-    if let Some(key) = &files.key
-        && *key.public() != certificate.public_key
-    {
-        refuse("key", "the key is not the certificate's".to_owned());
-    }
-    let Profile {
-        kind: Kind::Authority { path_len, .. },
-        ..
-    } = catalog::authority_profile(cluster, authority)
-    else {
-        return obstacles;
-    };
-    if let Some(Some(limit)) = certificate.authority
-        && limit < path_len
-    {
-        refuse(
-            "certificate",
-            format!(
-                "its path length {limit} forbids the kubelet CAs below it; bring a CA with a path length of at least \
-                 {path_len}, or set kubelets.serving to cluster-ca"
-            ),
-        );
-    }
-    let mut below = certificate;
-    for above in &files.chain {
-        if !below.is_signed_by(above) {
-            refuse(
-                "chain",
-                format!(
-                    "{} did not sign {}; order the chain from the intermediate up",
-                    above.subject, below.subject
-                ),
-            );
-        }
-        if !above.may_sign() {
-            refuse("chain", format!("{} is no CA", above.subject));
-        }
-        if above.not_after <= now {
-            refuse("chain", format!("{} expired on {}", above.subject, above.not_after));
-        }
-        below = above;
-    }
-    obstacles
-}
-
-/// The field of `authorities.bring` for an authority.
-pub(crate) const fn brought_name(authority: Authority) -> &'static str {
-    match authority {
-        Authority::Etcd => "etcd",
-        Authority::Kubernetes => "kubernetes",
-        Authority::FrontProxy => "frontProxy",
-        Authority::Single => "single",
-    }
 }

@@ -128,6 +128,7 @@ pub(super) fn plan(
     };
     let mut leaves = BTreeMap::new();
     let mut current = BTreeMap::new();
+    let mut settled = BTreeSet::new();
     for row in catalog::ROWS
         .iter()
         .filter(|row| files.iter().any(|file| file.row == row.name))
@@ -138,9 +139,13 @@ pub(super) fn plan(
         let replaced = match planner.leaf(row, &files, &profile) {
             Verdict::Keep(leaf) => {
                 current.insert(row.name, leaf);
+                settled.insert(row.name);
                 continue;
             }
             Verdict::Act(action, reasons) => {
+                if matches!(action, LeafAction::Issue(_)) {
+                    settled.insert(row.name);
+                }
                 let replaced = !matches!(action, LeafAction::Request(..));
                 leaves.insert(row.name, (action, reasons));
                 replaced
@@ -153,7 +158,7 @@ pub(super) fn plan(
         }
     }
     let write = planner.writes(&files, &leaves, &current);
-    let mut remove = planner.removals(&files);
+    let mut remove = planner.removals(&files, &settled);
     let Planner {
         findings, leftovers, ..
     } = planner;
@@ -213,7 +218,7 @@ impl<'a> Planner<'a> {
             issuer: signer.certificate,
             chain: &signer.chain,
             key: Some(KeyKind::of(cluster.key_algorithm)),
-            renew_before: cluster.renew_before,
+            cluster,
             now: self.situation.now,
         };
         let material = self.material(row, files);
@@ -266,9 +271,19 @@ impl<'a> Planner<'a> {
             .found
             .content(&pending.key)
             .and_then(|text| PrivateKey::from_pem(text).ok());
+        let shown = format!(
+            "{}/{}/{}",
+            crate::inventory::HOSTS,
+            self.host.name,
+            stem(&place.path.to_string())
+        );
+        let waits = |rejected: &[Reason]| waiting(row.name, Some(self.host.name.as_str()), &shown, rejected);
         let Some(key) = key else {
+            self.findings.push(waits(&[]));
             return Verdict::Act(LeafAction::Request(profile.clone(), pending), reasons);
         };
+        let at_its_place = files.iter().any(|file| file.path.to_string() == pending.signed[1]);
+        let old_pair = at_its_place && self.in_force(row, files).is_some();
         let mut rejected = Vec::new();
         for path in &pending.signed {
             let Some(certificates) = self
@@ -286,7 +301,7 @@ impl<'a> Planner<'a> {
                 .first()
                 .is_some_and(|first| first.public_key != *key.public())
             {
-                if *path == pending.signed[0] {
+                if *path == pending.signed[0] || !old_pair {
                     rejected.push(Reason::KeyMismatch);
                 }
                 continue;
@@ -297,7 +312,7 @@ impl<'a> Planner<'a> {
             if faults.is_empty() {
                 self.leftovers
                     .extend([pending.request.clone(), pending.key.clone(), pending.signed[0].clone()]);
-                if !files.iter().any(|file| file.path.to_string() == pending.signed[1]) {
+                if !at_its_place {
                     self.leftovers.insert(pending.signed[1].clone());
                 }
                 let signed = SignedAt(path.clone());
@@ -312,16 +327,10 @@ impl<'a> Planner<'a> {
             .zip(wanted)
             .is_some_and(|(found, wanted)| crate::issue::requests_agree(found, wanted.as_bytes()));
         if !asks_the_same {
+            self.findings.push(waits(&[]));
             return Verdict::Act(LeafAction::Request(profile.clone(), pending), reasons);
         }
-        let place = format!(
-            "{}/{}/{}",
-            crate::inventory::HOSTS,
-            self.host.name,
-            stem(&place.path.to_string())
-        );
-        self.findings
-            .push(waiting(row.name, Some(self.host.name.as_str()), &place, &rejected));
+        self.findings.push(waits(&rejected));
         Verdict::Wait
     }
 
@@ -348,23 +357,19 @@ impl<'a> Planner<'a> {
         let name = self.host.name.as_str();
         let above = super::authority::signer(self.situation, Authority::Kubernetes);
         match self.authority.kubelet_cas.get(name) {
-            Some((super::KubeletCaAction::Sign, _)) => {
+            Some((super::KubeletCaAction::Sign | super::KubeletCaAction::TakeUp { in_place: false }, _)) => {
                 return Some(LeafSigner {
                     certificate: None,
                     has_key: true,
                     chain: Vec::new(),
                 });
             }
-            Some((super::KubeletCaAction::Request, _)) => return None,
-            None => {}
+            // A certificate that the plan for authority/ has rejected signs nothing.
+            _ if self.authority.unfit_kubelet_cas.contains(name) => return None,
+            _ => {}
         }
         let files = self.situation.authorities.kubelet_cas.get(name)?;
-        // A certificate that the plan for authority/ has rejected signs nothing.
-        let parent = above.and_then(|files| files.certificate.as_ref());
-        let certificate = files
-            .certificate
-            .as_ref()
-            .filter(|ca| parent.is_some_and(|parent| ca.is_signed_by(parent)))?;
+        let certificate = files.certificate.as_ref()?;
         let mut chain = vec![certificate];
         chain.extend(above.map(super::authority::chain).unwrap_or_default());
         Some(LeafSigner {
@@ -417,7 +422,7 @@ impl<'a> Planner<'a> {
             if file.part == Part::Serial {
                 // Its value moves on whenever OpenSSL signs with it, so any serial number will do, and it is
                 // brought up to date whenever this host gets a certificate.
-                let valid = self.found.content(&file.path).is_some_and(render::is_serial);
+                let valid = self.found.content(&file.path).is_some_and(crate::inventory::is_serial);
                 let signs = leaves.iter().any(|(row, (action, _))| {
                     matches!(action, LeafAction::Issue(_)) && self.is_signed_with(row, file.row)
                 });
@@ -487,15 +492,26 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Catalog files that lie here and must not, by this host's roles.
-    fn removals(&self, files: &[HostFile]) -> Vec<(String, Reason)> {
+    /// Catalog files that lie here and must not, by this host's roles, and requests that nothing waits for: those of
+    /// `settled` rows, and of files that this host no longer has.
+    fn removals(&self, files: &[HostFile], settled: &BTreeSet<&'static str>) -> Vec<(String, Reason)> {
         let held: BTreeSet<String> = files.iter().map(|file| file.path.to_string()).collect();
-        catalog::known_paths()
-            .into_iter()
-            .filter(|path| self.found.files.contains_key(path) && !held.contains(path))
-            // The signed certificate of a kubeconfig's request lies where a named pair would.
-            .filter(|path| !files.iter().any(|file| pending_paths(stem(&file.path.to_string())).signed.contains(path)))
-            .map(|path| (path, Reason::NotHeld))
+        let waiting: BTreeSet<String> = files
+            .iter()
+            .filter(|file| !settled.contains(file.row))
+            .flat_map(|file| {
+                let PendingPaths { request, key, signed } = pending_paths(stem(&file.path.to_string()));
+                // The signed certificate of a kubeconfig's request lies where a named pair would.
+                [request, key].into_iter().chain(signed)
+            })
+            .collect();
+        let known = catalog::known_paths();
+        let is_request = |path: &str| [".csr", ".csr.key", ".csr.crt"].iter().any(|end| path.ends_with(end));
+        let found = self.found.files.keys();
+        found
+            .filter(|path| known.contains(*path) || is_request(path))
+            .filter(|path| !held.contains(*path) && !waiting.contains(*path))
+            .map(|path| (path.clone(), Reason::NotHeld))
             .collect()
     }
 }
@@ -509,10 +525,7 @@ pub(crate) fn material(
     let unreadable = |error: &dyn std::fmt::Display| Reason::Unreadable(error.to_string());
     let of = |part: fn(&Part) -> bool| files.iter().find(|file| file.row == row && part(&file.part));
     let content = |file: &HostFile| found.content(&file.path).ok_or(Reason::Missing);
-    let combined = of(|part| *part == Part::KeyAndCertificate);
-    let certificate = of(|part| *part == Part::Certificate).or(combined);
-    let key = of(|part| *part == Part::Key).or(combined);
-    if let (Some(certificate), Some(key)) = (certificate, key) {
+    if let (Some(certificate), Some(key)) = (of(|part| *part == Part::Certificate), of(|part| *part == Part::Key)) {
         let certificates = Certificate::all_from_pem(content(certificate)?).map_err(|error| unreadable(&error))?;
         let key = PrivateKey::from_pem(content(key)?).map_err(|error| unreadable(&error))?;
         return Ok((certificates, key));

@@ -10,6 +10,7 @@ use crate::certificate::{CLIENT_AUTH, Certificate, SERVER_AUTH};
 use crate::issue;
 use crate::key::KeyKind;
 use crate::profile::{Kind, Profile, Usages};
+use crate::spec::Cluster;
 
 /// What a certificate is held against.
 pub(super) struct Measure<'a> {
@@ -21,8 +22,8 @@ pub(super) struct Measure<'a> {
     pub(super) chain: &'a [&'a Certificate],
     /// The algorithm of its key; `None`: any will do (a CA keeps the key it has).
     pub(super) key: Option<KeyKind>,
-    /// How long before its end it is renewed; `None`: when a third of its lifetime is left.
-    pub(super) renew_before: Option<SignedDuration>,
+    /// The spec, for its renewal window and back-dating.
+    pub(super) cluster: &'a Cluster,
     /// The time.
     pub(super) now: Timestamp,
 }
@@ -137,24 +138,29 @@ impl Measure<'_> {
         if end > issuer.not_after {
             reasons.push(Reason::OutlivesAuthority);
         }
+        // Whatever the back-dating was when it was signed, a day is its limit.
+        let limit = self.profile.lifetime + SignedDuration::from_hours(24);
+        if end.duration_since(certificate.not_before) > limit {
+            reasons.push(Reason::LivesTooLong {
+                at_most: self.profile.lifetime,
+            });
+        }
         if certificate.not_before > self.now {
             reasons.push(Reason::NotYetValid {
                 from: certificate.not_before,
             });
         } else if end <= self.now {
             reasons.push(Reason::Expired { at: end });
-        } else if end < issuer.not_after && self.window(certificate) >= end.duration_since(self.now) {
+        } else if end < issuer.not_after && renewal_window(self.cluster, certificate) >= end.duration_since(self.now) {
             // One that ends with its CA can't be had with a later end: the CA's end is a finding of its own.
             reasons.push(Reason::Expires { at: end });
         }
     }
-
-    fn window(&self, certificate: &Certificate) -> SignedDuration {
-        renewal_window(self.renew_before, certificate)
-    }
 }
 
 /// How long before its end a certificate is renewed.
-pub(super) fn renewal_window(renew_before: Option<SignedDuration>, certificate: &Certificate) -> SignedDuration {
-    renew_before.unwrap_or_else(|| certificate.not_after.duration_since(certificate.not_before) / 3)
+pub(super) fn renewal_window(cluster: &Cluster, certificate: &Certificate) -> SignedDuration {
+    // Back-dating is no life: with a short one, a third of both would begin before the certificate does.
+    let lived = certificate.not_after.duration_since(certificate.not_before) - cluster.backdate;
+    cluster.renew_before.unwrap_or(lived.max(SignedDuration::ZERO) / 3)
 }

@@ -12,14 +12,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-pub use authority::{AuthorityPlan, KubeletCaAction, validate_brought};
+pub use authority::{AuthorityPlan, KubeletCaAction};
 pub use host::{HostPlan, LeafAction};
 pub use reason::Reason;
 
 use crate::catalog::HostFile;
 use crate::inventory::{Authorities, HostFiles};
 use crate::spec::{Authority, Cluster};
-pub(crate) use authority::{brought_name, chain as authority_chain};
+pub(crate) use authority::chain as authority_chain;
 pub(crate) use host::{acting_files, material, url};
 
 /// What is to be done.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::key::KeyKind;
 use crate::spec::HostOrIp;
@@ -69,6 +69,11 @@ pub enum Reason {
     },
     /// It outlives the CA that signed it.
     OutlivesAuthority,
+    /// It lives longer than the spec's `validity` allows its class.
+    LivesTooLong {
+        /// The spec's lifetime.
+        at_most: SignedDuration,
+    },
     /// Its content is not what the spec and the credentials in it make.
     ContentDiffers,
     /// Others can read it, or its owner can't.
@@ -109,6 +114,7 @@ impl Reason {
             Self::Expires { .. } => "Expires",
             Self::NotYetValid { .. } => "NotYetValid",
             Self::OutlivesAuthority => "OutlivesAuthority",
+            Self::LivesTooLong { .. } => "LivesTooLong",
             Self::ContentDiffers => "ContentDiffers",
             Self::Mode { .. } => "Mode",
             Self::Follows(_) => "Follows",
@@ -147,6 +153,7 @@ impl fmt::Display for Reason {
             Self::Expires { at } => write!(f, "expires on {}, within the renewal window", day(*at)),
             Self::NotYetValid { from } => write!(f, "not valid before {from}: is a clock wrong?"),
             Self::OutlivesAuthority => f.write_str("it outlives the CA that signed it"),
+            Self::LivesTooLong { at_most } => write!(f, "it lives longer than the spec's validity of {at_most:#}"),
             Self::ContentDiffers => f.write_str("content differs from what the spec makes"),
             Self::Mode { is, must_be } => write!(f, "mode is {is:04o}, must be {must_be:04o}"),
             Self::Follows(what) => write!(f, "contains {what}, which changes"),

@@ -9,8 +9,8 @@ use super::model::{
     Authorities, Authority, BroughtCa, Cluster, Endpoint, Host, HostOrIp, InstallPaths, Kubeconfigs, Kubelets, Role,
     SubjectExtras, Validity,
 };
-use super::table::{Absence, DEFAULT_PORT, Kind, ROOT};
-use super::text::{Attribute, ClusterName, Country, HostName, InstallPath, Lifetime, LocalPath, Text, UpToADay};
+use super::table::{Absence, Kind, ROOT};
+use super::text::{Attribute, ClusterName, Country, HostName, InstallPath, Lifetime, LocalPath, Port, Text, UpToADay};
 use super::yaml::{self, Data, Entry, Node};
 
 /// Completes `root` with the defaults and reads it. [`check`](super::check) has found no fault in it.
@@ -26,6 +26,7 @@ pub(super) fn build(root: &mut Node) -> Result<Cluster, Fault> {
     let subject = root.field("subject");
     let paths = root.field("paths");
     let hosts = hosts(root.field("hosts"))?;
+    let api_server_port = root.field("apiServerPort").text::<Port>()?.0;
 
     Ok(Cluster {
         name: root.field("clusterName").text::<ClusterName>()?.0,
@@ -33,8 +34,9 @@ pub(super) fn build(root: &mut Node) -> Result<Cluster, Fault> {
         service_subnets: networking.field("serviceSubnets").texts()?,
         endpoint: match root.field("controlPlaneEndpoint").optional()? {
             Some(endpoint) => endpoint,
-            None => default_endpoint(&hosts),
+            None => default_endpoint(&hosts, api_server_port),
         },
+        api_server_port,
         extra_sans: root.field("extraSANs").texts()?,
         hosts,
         layout: root.field("layout").text()?,
@@ -111,13 +113,13 @@ fn hosts(node: &Node) -> Result<Vec<Host>, Fault> {
     Ok(hosts)
 }
 
-fn default_endpoint(hosts: &[Host]) -> Endpoint {
+fn default_endpoint(hosts: &[Host], port: u16) -> Endpoint {
     let first = hosts.iter().find(|host| host.is(Role::ControlPlane));
     // A cluster without a control-plane host is refused later, whatever its endpoint.
     let address = first.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), Host::address);
     Endpoint {
         host: HostOrIp::Ip(address),
-        port: DEFAULT_PORT,
+        port,
     }
 }
 

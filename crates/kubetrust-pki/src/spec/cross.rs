@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use jiff::SignedDuration;
 
 use super::diagnostic::{Fault, Problem};
-use super::model::{Authority, AuthorityMode, Cluster, HostOrIp, KubeletServing, Role};
+use super::model::{Authority, AuthorityMode, Cluster, HostOrIp, KeyAlgorithm, KubeletServing, Layout, Role};
 use super::yaml::Node;
 
 /// What a cluster has against it.
@@ -35,6 +35,8 @@ pub(super) fn check(cluster: &Cluster, tree: &Node) -> Findings {
     checks.etcd();
     checks.endpoint();
     checks.loopback();
+    checks.reserved_names();
+    checks.kubeadm_keys();
     checks.findings
 }
 
@@ -235,6 +237,42 @@ impl Checks<'_> {
                 ));
                 self.warn(&path, problem.hint("give an address that they can"));
             }
+        }
+    }
+
+    /// Under `single`, names below this one open etcd: no host and no API server may have one.
+    fn reserved_names(&mut self) {
+        let cluster = self.cluster;
+        let domain = format!("etcd.{}.internal", cluster.name);
+        let extra = cluster.extra_sans.iter().enumerate();
+        let extra = extra.map(|(s, name)| (name.to_string(), format!("extraSANs[{s}]")));
+        let names = cluster.hosts.iter().enumerate().flat_map(|(h, host)| {
+            let further = host.names.iter().enumerate();
+            let further = further.map(move |(n, name)| (name.to_string(), format!("hosts[{h}].names[{n}]")));
+            std::iter::once((host.name.to_string(), format!("hosts[{h}].name"))).chain(further)
+        });
+        for (name, path) in extra.chain(names) {
+            let below = name
+                .strip_suffix(&domain)
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+            if cluster.authorities.mode == AuthorityMode::Single && below {
+                let message = format!("`{name}` is one of the names by which etcd knows its clients and peers");
+                self.error(
+                    &path,
+                    Problem::new(message).hint("choose a name outside `{domain}`".replace("{domain}", &domain)),
+                );
+            }
+        }
+    }
+
+    /// kubeadm's own verbs read RSA and ECDSA keys alone (`pkiutil.TryLoadKeyFromDisk`); the components take Ed25519.
+    fn kubeadm_keys(&mut self) {
+        if self.cluster.layout == Layout::Kubeadm && self.cluster.key_algorithm == KeyAlgorithm::Ed25519 {
+            let problem = Problem::new("the components take Ed25519 keys, but `kubeadm certs` can't read them");
+            self.warn(
+                "keyAlgorithm",
+                problem.hint("choose an ecdsa or rsa algorithm if kubeadm is to renew these certificates"),
+            );
         }
     }
 

@@ -32,6 +32,9 @@ pub use schema::json_schema;
 use diagnostic::Fault;
 use table::ROOT;
 
+/// No spec is larger, in bytes. Reading stops one byte past it, so that the parser can say so with a place.
+pub const MAX_BYTES: u64 = yaml::MAX_BYTES as u64 + 1;
+
 /// A valid spec.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parsed {

@@ -22,6 +22,8 @@ pub struct Cluster {
     pub service_subnets: Vec<IpNet>,
     /// Where clients outside a control-plane host reach the API server.
     pub endpoint: Endpoint,
+    /// `--secure-port` of the API servers, which differs from the endpoint's behind a load balancer.
+    pub api_server_port: u16,
     /// Names and addresses that every API server's certificate carries besides those it needs by itself.
     pub extra_sans: Vec<HostOrIp>,
     /// Every host, in the spec's order. At least one is a control-plane host.

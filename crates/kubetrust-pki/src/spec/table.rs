@@ -10,7 +10,7 @@ use super::model::{
     AuthorityMode, CaKeyPlacement, Credentials, DnsName, Endpoint, HostOrIp, KeyAlgorithm, KubeletClient,
     KubeletServing, Layout, Role,
 };
-use super::text::{Attribute, ClusterName, Country, HostName, InstallPath, Lifetime, LocalPath, Text, UpToADay};
+use super::text::{Attribute, ClusterName, Country, HostName, InstallPath, Lifetime, LocalPath, Port, Text, UpToADay};
 
 /// The port of a control-plane endpoint that names none.
 pub(super) const DEFAULT_PORT: u16 = 6443;
@@ -40,8 +40,12 @@ pub(super) static ROOT: Kind = Kind::Object(&[
             "Where clients outside a control-plane host reach the API server: a name or an address, and a port \
              (6443). With several control-plane hosts, this is their load balancer.",
         )
-        .absent("the first control-plane host's first address, port 6443")
+        .absent("the first control-plane host's first address, port apiServerPort")
         .example("api.example.org:6443"),
+    field("apiServerPort", text::<Port>())
+        .doc("The port on which each API server listens, also where a load balancer in front of them has another.")
+        .default("6443")
+        .example("6443"),
     field("extraSANs", list::<HostOrIp>(0, MANY))
         .doc("Further names (the first label may be `*`) and addresses in every API server's certificate.")
         .default("[]")

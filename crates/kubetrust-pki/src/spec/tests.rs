@@ -126,6 +126,7 @@ fn an_empty_spec_is_one_host() {
             host: HostOrIp::Ip([127, 0, 0, 1].into()),
             port: 6443,
         },
+        api_server_port: 6443,
         extra_sans: vec![],
         hosts: vec![Host {
             name: DnsName::new("node-1").unwrap(),

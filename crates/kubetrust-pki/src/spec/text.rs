@@ -193,6 +193,25 @@ impl Text for HostOrIp {
     }
 }
 
+/// A TCP port.
+pub(super) struct Port(pub(super) u16);
+
+impl Text for Port {
+    const WHAT: &'static str = "a port";
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        port_number(text).map(Self).ok_or_else(|| {
+            Problem::new(format!("{} is not a port", quoted(text))).hint("write a number from 1 to 65535")
+        })
+    }
+}
+
+fn port_number(text: &str) -> Option<u16> {
+    // `parse` takes `+1` as well.
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|number: &u16| digits && *number > 0)
+}
+
 impl Text for Endpoint {
     const WHAT: &'static str = "`HOST` or `HOST:PORT`";
 
@@ -225,12 +244,7 @@ impl Text for Endpoint {
         };
         let port = match port {
             None => super::table::DEFAULT_PORT,
-            Some(port) => port
-                .parse()
-                .ok()
-                // `parse` takes `+1` as well.
-                .filter(|number: &u16| *number > 0 && port.bytes().all(|b| b.is_ascii_digit()))
-                .ok_or_else(|| problem("has no valid port: it has to be 1 to 65535"))?,
+            Some(text) => port_number(text).ok_or_else(|| problem("has no valid port: it has to be 1 to 65535"))?,
         };
         let host = match host.parse::<IpAddr>() {
             Ok(_) => HostOrIp::Ip(IpAddr::parse(host)?),

@@ -11,7 +11,7 @@ use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, St
 use super::diagnostic::{Fault, Position, Problem};
 
 /// The largest spec: room for tens of thousands of hosts.
-const MAX_BYTES: usize = 8 << 20;
+pub(super) const MAX_BYTES: usize = 8 << 20;
 
 /// The deepest nesting of `{}` and `[]`, and of indented blocks.
 const MAX_DEPTH: usize = 16;

@@ -165,6 +165,7 @@ impl<D: Disk> Drop for Directory<D> {
 /// Keeps writers away from a directory, for as long as it exists. Any number of readers can hold one.
 #[derive(Debug)]
 pub struct ReadLock {
+    root: PathBuf,
     handle: File,
 }
 
@@ -173,7 +174,16 @@ impl ReadLock {
     pub fn open(root: &Path) -> Result<Self, WriteError> {
         let handle = open_root(root)?;
         check_lock(handle.try_lock_shared(), root)?;
-        Ok(Self { handle })
+        Ok(Self {
+            root: root.into(),
+            handle,
+        })
+    }
+
+    /// Whether a crashed run left something, old keys perhaps, which the next [`Directory::open`] removes.
+    #[must_use]
+    pub fn has_leftovers(&self) -> bool {
+        self.root.join(STAGING).exists()
     }
 }
 

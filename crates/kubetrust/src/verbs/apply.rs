@@ -20,10 +20,15 @@ pub fn run(args: &ApplyArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
     let root = &args.dir.dir;
     // First without the right to write, so that a directory that matches already is not even touched.
     {
-        let _lock = read_lock(root)?;
+        let lock = read_lock(root)?;
         let loaded = Loaded::read(root, now)?;
         let plan = loaded.plan(root)?;
         if plan.is_empty() {
+            // A run that was killed right at its end: what it replaced must not lie around.
+            if lock.has_leftovers() {
+                drop(lock);
+                Directory::open(root, RealDisk)?;
+            }
             ui.warnings(&loaded.warnings);
             return report(
                 ui,

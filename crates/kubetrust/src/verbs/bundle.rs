@@ -8,6 +8,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use kubetrust_pki::bundle;
 use kubetrust_pki::cluster::Loaded;
+use zeroize::Zeroizing;
 
 use crate::cli::BundleArgs;
 use crate::exit::{Exit, Failure};
@@ -19,8 +20,8 @@ pub fn run(args: &BundleArgs, now: Timestamp, _ui: &Ui) -> Result<Exit, Failure>
     let loaded = Loaded::read(root, now)?;
     let host = super::host(&loaded.cluster, &args.host)?;
     // Whole in memory (a host's files are some 40 KiB), so that a refusal leaves no half tar behind.
-    let mut tar = Vec::new();
-    bundle::write(root, &loaded.cluster, host, &loaded.authorities, &mut tar)?;
+    let mut tar = Zeroizing::new(Vec::with_capacity(1 << 20));
+    bundle::write(root, &loaded.cluster, host, &loaded.authorities, &mut *tar)?;
     match args.output.as_deref().filter(|path| *path != Path::new("-")) {
         Some(path) => {
             let io = |error| Failure::Io {

@@ -53,7 +53,7 @@ const LEAVES: &[Row] = &[
     ("kubernetes/auth/controller-manager.conf", "kubernetes/controller-manager.conf", Ca::Kubernetes, Client, Client),
     ("kubernetes/auth/scheduler.conf", "kubernetes/scheduler.conf", Ca::Kubernetes, Client, Client),
     ("kubernetes/auth/kube-proxy.conf", ABSENT, Ca::Kubernetes, Client, Client),
-    ("kubelet/pki/kubelet-client-current.pem", "kubelet/pki/kubelet-client-current.pem", Ca::Kubernetes, Client, Client),
+    ("kubelet/pki/kubelet-client.crt", "kubelet/pki/kubelet-client.crt", Ca::Kubernetes, Client, Client),
     ("kubernetes/pki/kubelet.crt", "kubelet/pki/kubelet.crt", Ca::Kubernetes, Server, Server),
 ];
 

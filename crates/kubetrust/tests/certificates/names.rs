@@ -30,7 +30,7 @@ const DOCUMENT: &[Row] = &[
     ("kubernetes/auth/controller-manager.conf", "CN=system:kube-controller-manager", ""),
     ("kubernetes/auth/scheduler.conf", "CN=system:kube-scheduler", ""),
     ("kubernetes/auth/kube-proxy.conf", "CN=system:kube-proxy", ""),
-    ("kubelet/pki/kubelet-client-current.pem", "CN=system:node:one,O=system:nodes", ""),
+    ("kubelet/pki/kubelet-client.crt", "CN=system:node:one,O=system:nodes", ""),
 ];
 
 const DOCUMENT_SPEC: &str = "\
@@ -59,7 +59,7 @@ const KUBEADM: &[Row] = &[
     ("kubernetes/super-admin.conf", "CN=kubernetes-super-admin,O=system:masters", ""),
     ("kubernetes/controller-manager.conf", "CN=system:kube-controller-manager", ""),
     ("kubernetes/scheduler.conf", "CN=system:kube-scheduler", ""),
-    ("kubelet/pki/kubelet-client-current.pem", "CN=system:node:cp1,O=system:nodes", ""),
+    ("kubelet/pki/kubelet-client.crt", "CN=system:node:cp1,O=system:nodes", ""),
     ("kubelet/pki/kubelet.crt", "CN=system:node:cp1,O=system:nodes", "DNS:cp1 IP:192.0.2.11"),
 ];
 
