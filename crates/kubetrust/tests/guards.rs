@@ -107,8 +107,7 @@ fn a_brought_ca_that_cannot_sign_what_it_must_is_refused() {
     for (what, key, extension, said) in cases {
         let cluster = Cluster::nowhere();
         self_signed(cluster.beside(), "brought", key, extension);
-        let spec =
-            format!("{ONE}authorities: {{bring: {{kubernetes: {{certificate: brought.crt}}}}}}\n");
+        let spec = format!("{ONE}authorities: {{bring: {{kubernetes: {{certificate: brought.crt}}}}}}\n");
         let refused = cluster.try_init(&spec).failure();
         assert_eq!(refused.code(), Some(2), "{what}");
         assert!(refused.stderr.contains(said), "{what}: {}", refused.stderr);

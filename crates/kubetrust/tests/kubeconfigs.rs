@@ -24,7 +24,7 @@ hosts:
 
 const ENDPOINT: &str = "https://api.example.org:8443";
 /// The API server of the same host.
-const LOCAL: &str = "https://[2001:db8::11]:8443";
+const LOCAL: &str = "https://[2001:db8::11]:6443";
 
 /// How a kubeconfig proves something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -135,12 +135,11 @@ impl Measure<'_> {
 
     fn dates(&self, certificate: &Certificate, issuer: &Certificate, reasons: &mut Vec<Reason>) {
         let end = certificate.not_after;
-        if end > issuer.not_after {
-            reasons.push(Reason::OutlivesAuthority);
-        }
         // Whatever the back-dating was when it was signed, a day is its limit.
         let limit = self.profile.lifetime + SignedDuration::from_hours(24);
-        if end.duration_since(certificate.not_before) > limit {
+        if end > issuer.not_after {
+            reasons.push(Reason::OutlivesAuthority);
+        } else if end.duration_since(certificate.not_before) > limit {
             reasons.push(Reason::LivesTooLong {
                 at_most: self.profile.lifetime,
             });

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use kubetrust_pki::cluster::{Loaded, SPEC_FILE};
 use kubetrust_pki::inventory::read_given;
 use kubetrust_pki::spec::{self, Parsed};
-use kubetrust_pki::write::{Directory, Mode, ReadLock, RealDisk, RelPath};
+use kubetrust_pki::write::{Directory, Mode, ReadLock, RealDisk, RelPath, WriteError};
 
 use crate::cli::InitArgs;
 use crate::exit::{Exit, Failure};
@@ -28,8 +28,8 @@ pub fn run(args: &InitArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
     let Parsed { cluster, warnings } = spec::parse(&name, &text)?;
     ui.warnings(&warnings);
     let given = args.spec.is_some().then_some(text.as_str());
-    refuse_foreign(root, given)?;
     let reading = root.is_dir().then(|| ReadLock::open(root)).transpose()?;
+    refuse_foreign(root, given)?;
     // Everything that can be wrong is looked at before the first byte is written.
     let spec_folder = args
         .spec
@@ -39,7 +39,12 @@ pub fn run(args: &InitArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
         .map_or_else(|| root.clone(), Path::to_path_buf);
     // A directory that is ours already has the same spec, so the one that was given stands for both: its relative
     // paths hold also where a first run was killed.
-    Loaded::with_spec(root, &spec_folder, cluster.clone(), Vec::new(), now)?.plan(root)?;
+    let look = |cluster| Loaded::with_spec(root, &spec_folder, cluster, Vec::new(), now);
+    match look(cluster.clone()).and_then(|loaded| loaded.plan(root)) {
+        // Another init makes the directory just now, and what there is of it says nothing.
+        Err(_) if reading.is_none() && root.is_dir() => return Err(WriteError::Busy { root: root.clone() }.into()),
+        looked => looked?,
+    };
     let io = |what: String| move |error| Failure::Io { what, error };
     fs::create_dir_all(root).map_err(io(format!("create {}", root.display())))?;
     drop(reading);
