@@ -52,10 +52,10 @@ fn issue(criterion: &mut Criterion) {
         )
         .unwrap();
     group.bench_function("read a certificate", |bench| {
-        bench.iter(|| Certificate::from_der(&made.der).unwrap())
+        bench.iter(|| Certificate::from_der(&made.der).unwrap());
     });
     group.bench_function("verify a certificate's signature", |bench| {
-        bench.iter(|| assert!(made.is_signed_by(&ca)))
+        bench.iter(|| assert!(made.is_signed_by(&ca)));
     });
     group.finish();
 }
@@ -73,7 +73,7 @@ fn large(criterion: &mut Criterion) {
     }
     let mut group = criterion.benchmark_group("1,000 workers");
     group.bench_function("read the spec", |bench| {
-        bench.iter(|| spec::parse("bench", &text).unwrap())
+        bench.iter(|| spec::parse("bench", &text).unwrap());
     });
     let empty = tempfile::tempdir().unwrap();
     let now = Timestamp::from_second(1_800_000_000).unwrap();

@@ -1,6 +1,10 @@
 //! What mends what: a directory is damaged or gets older, and the plan has the steps for that and no other.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, outside of any #[test]")]
+#![allow(
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "the names are the catalog's own"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -96,7 +100,7 @@ const DAMAGED: &[Case] = &[
         &["issue apiserver m1: the key is not the certificate's"]),
 
     case("another name", |place| place.forge("m1", "scheduler", |draft| {
-        draft.profile.subject.common_name = "system:kube-controller-manager".to_owned();
+        "system:kube-controller-manager".clone_into(&mut draft.profile.subject.common_name);
     }), &["issue scheduler m1: subject is CN=system:kube-controller-manager, must be CN=system:kube-scheduler"]),
     case("a group", |place| place.forge("m1", "scheduler", |draft| {
         draft.profile.subject.organizations.push("system:masters".to_owned());
@@ -171,7 +175,7 @@ const DAMAGED: &[Case] = &[
            kubernetes.default.svc.cluster.local, m1, 10.96.0.1, 192.0.2.11; \
            not valid before 2026-06-03T11:55:00Z: is a clock wrong?"]),
     case("wrong in every way", |place| place.forge("m1", "apiserver", |draft| {
-        draft.profile.subject.common_name = "etcd".to_owned();
+        "etcd".clone_into(&mut draft.profile.subject.common_name);
         draft.profile.sans = [HostOrIp::Name("etcd".to_owned())].into();
         draft.profile.kind = Kind::Leaf(Usages::Client);
         draft.profile.lifetime = DAY / 2;
@@ -388,7 +392,7 @@ fn the_end_of_a_ca_is_said_early_and_destroys_nothing() {
         let stems = ["etcd-ca", "kubernetes-ca", "front-proxy-ca"];
         stems.map(|stem| format!("! {code} {stem}: {message}")).into()
     };
-    let expires = finding(
+    let ageing = finding(
         "AuthorityExpires",
         "the CA expires on 2036-05-29T12:00:00Z, within the renewal window",
     );
@@ -403,10 +407,10 @@ fn the_end_of_a_ca_is_said_early_and_destroys_nothing() {
         lines
     };
     assert_eq!(findings(end - window - SECOND), Vec::<String>::new());
-    assert_eq!(findings(end - window), expires);
+    assert_eq!(findings(end - window), ageing);
     assert!(place.plan(end - window).finishes());
     place.apply(end - DAY);
-    assert_eq!(lines(&place.plan(end - SECOND)), expires);
+    assert_eq!(lines(&place.plan(end - SECOND)), ageing);
 
     let before = place.snapshot();
     let plan = place.plan(end);

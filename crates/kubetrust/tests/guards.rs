@@ -1,5 +1,7 @@
 //! What `apply` refuses to do, and what it closes: the doors that a careless hand leaves open.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::fs;

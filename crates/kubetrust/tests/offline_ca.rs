@@ -144,7 +144,7 @@ fn what_is_requested_is_signed_elsewhere_and_taken_up() {
             office.sign(request);
         }
         let applied = cluster.verb(["apply", "-o", "json"]).success();
-        let expected: BTreeSet<_> = others.iter().map(taken_up).collect();
+        let expected: BTreeSet<_> = others.iter().map(|request| taken_up(request)).collect();
         assert_eq!(BTreeSet::from_iter(steps(&applied.stdout)), expected);
         for request in &requests {
             office.is_taken_up(request);
@@ -889,7 +889,7 @@ impl Office {
     }
 }
 
-fn taken_up(request: &&Request) -> String {
+fn taken_up(request: &Request) -> String {
     let host = request.stem.split('/').next().unwrap();
     let name = match request.stem.split_once('/').unwrap().1 {
         "etcd/pki/server" => "etcd-server",

@@ -1,6 +1,7 @@
 //! A cluster's directory made by the real binary.
 
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub mod folder;
 
