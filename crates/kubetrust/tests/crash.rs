@@ -88,9 +88,9 @@ fn apply_killed_while_it_replaces_every_key_leaves_each_host_old_or_new() {
     let mut kills = Kills::default();
     let mut attempt = 0;
     while kills.counted() {
-        let before = Tree::check(&root);
         let round = attempt + 1;
         cluster.write_spec(&spec(round));
+        let before = Tree::check(&root);
         kills.kill(attempt, &root, &apply(&root));
 
         let left = match attempt % 8 {
