@@ -181,6 +181,9 @@ pub fn authorities(root: &Path, cluster: &Cluster) -> Result<Authorities, Vec<Ob
         obstacles: Vec::new(),
         exposed: BTreeMap::new(),
     };
+    for folder in [folder.clone(), folder.join("kubelet-ca")] {
+        reader.obstacles.extend(real_folder(&folder).err());
+    }
     let mut found = Authorities::default();
     for authority in catalog::authorities(cluster.authorities.mode) {
         found
@@ -332,7 +335,14 @@ pub fn host(root: &Path, name: &str, paths: &BTreeSet<String>) -> Result<HostFil
     if !found.exists {
         return Ok(found);
     }
-    let mut obstacles = Vec::new();
+    // Not `folder.join("")`: with a slash at its end, a path leads through the link.
+    real_folder(&folder).map_err(|linked| vec![linked])?;
+    let inner: BTreeSet<&Path> = paths
+        .iter()
+        .flat_map(|path| Path::new(path).ancestors().skip(1))
+        .collect();
+    let inner = inner.into_iter().filter(|path| *path != Path::new(""));
+    let mut obstacles: Vec<Obstacle> = inner.filter_map(|path| real_folder(&folder.join(path)).err()).collect();
     for path in paths {
         match read(&folder.join(path)) {
             Ok(Some(file)) => drop(found.files.insert(path.clone(), file)),
@@ -370,6 +380,7 @@ pub fn is_serial(text: &[u8]) -> bool {
 /// lies in `hosts/` is the user's.
 pub fn host_folders(root: &Path) -> Result<BTreeSet<String>, Obstacle> {
     let folder = root.join(HOSTS);
+    real_folder(&folder)?;
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
@@ -390,7 +401,20 @@ pub fn host_folders(root: &Path) -> Result<BTreeSet<String>, Obstacle> {
 
 /// Reads `manifests/NAME`.
 pub fn manifest(root: &Path, name: &str) -> Result<Option<FoundFile>, Obstacle> {
-    read(&root.join(MANIFESTS).join(name))
+    let folder = root.join(MANIFESTS);
+    real_folder(&folder)?;
+    read(&folder.join(name))
+}
+
+/// Refuses a link in the place of a folder: what is read through it could not be written there.
+fn real_folder(path: &Path) -> Result<(), Obstacle> {
+    if path.is_symlink() {
+        return Err(Obstacle::new(
+            path,
+            "a symbolic link where a folder should be; replace it by the folder itself",
+        ));
+    }
+    Ok(())
 }
 
 /// Reads a file that the user names, wherever it lies, following links: a regular file of at most `limit` bytes.
