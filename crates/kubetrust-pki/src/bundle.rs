@@ -10,7 +10,6 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use crate::catalog::{self, HostFile, Part, What};
-use crate::flags::install;
 use crate::inventory::{self, Authorities, HOSTS, Obstacle};
 use crate::key::{PrivateKey, PublicKey};
 use crate::pem;
@@ -63,7 +62,7 @@ pub fn write(
         if inventory::read(&path)?.is_none() {
             return Err(BundleError::Missing(format!("{HOSTS}/{}/{}", host.name, file.path)));
         }
-        let target = install(&cluster.paths, file.path.as_path());
+        let target = cluster.paths.of(file.path.as_path());
         let target = target.strip_prefix("/").unwrap_or(&target);
         tar.append_file(target, &mut File::open(&path)?)?;
     }

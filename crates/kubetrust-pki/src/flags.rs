@@ -1,11 +1,10 @@
 //! With which flags the components use a host's files (S15).
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::catalog::{self, Component, FRONT_PROXY_NAME, Part};
-use crate::plan::url;
-use crate::spec::{AuthorityMode, Cluster, Host, HostOrIp, InstallPaths, KubeletServing, Layout, Role};
+use crate::spec::{AuthorityMode, Cluster, Host, HostOrIp, KubeletServing, Layout, Role};
 
 const ETCD_CLIENT_PORT: u16 = 2379;
 const ETCD_PEER_PORT: u16 = 2380;
@@ -31,22 +30,6 @@ impl Flag {
     pub fn to_etcd_variable(&self) -> String {
         format!("ETCD_{}={}", self.name.replace('-', "_").to_uppercase(), self.value)
     }
-}
-
-/// Where a file of a host's folder lies on the host.
-#[must_use]
-pub fn install(paths: &InstallPaths, file: &Path) -> PathBuf {
-    let mut parts = file.components();
-    let root = match parts
-        .next()
-        .map(|part| part.as_os_str().to_string_lossy().into_owned())
-        .as_deref()
-    {
-        Some("etcd") => &paths.etcd,
-        Some("kubelet") => &paths.kubelet,
-        _ => &paths.kubernetes,
-    };
-    root.join(parts.as_path())
 }
 
 /// The flags with which `component` runs on `host`. `in_place` is the host's folder where the files are to be used
@@ -96,7 +79,7 @@ impl Flags<'_> {
     fn path(&self, file: &Path) -> String {
         let path = self
             .in_place
-            .map_or_else(|| install(&self.cluster.paths, file), |folder| folder.join(file));
+            .map_or_else(|| self.cluster.paths.of(file), |folder| folder.join(file));
         path.display().to_string()
     }
 
@@ -119,14 +102,11 @@ impl Flags<'_> {
 
     fn etcd(&mut self) {
         let (cluster, host) = (self.cluster, self.host);
-        let member_url = |host: &Host, port| url(&HostOrIp::Ip(host.address()), port);
+        let member_url = |host: &Host, port| HostOrIp::Ip(host.address()).url(port);
         let mut client_urls = vec![member_url(host, ETCD_CLIENT_PORT)];
         // For health checks on the host itself. Where the member's own address is a loopback one, others share it.
         if !host.address().is_loopback() {
-            client_urls.push(url(
-                &HostOrIp::Ip(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)),
-                ETCD_CLIENT_PORT,
-            ));
+            client_urls.push(HostOrIp::Ip(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)).url(ETCD_CLIENT_PORT));
         }
         let members: Vec<_> = cluster
             .hosts_with(Role::Etcd)
@@ -167,7 +147,7 @@ impl Flags<'_> {
         let (cluster, host) = (self.cluster, self.host);
         let etcd: Vec<_> = cluster
             .hosts_with(Role::Etcd)
-            .map(|member| url(&HostOrIp::Ip(member.address()), ETCD_CLIENT_PORT))
+            .map(|member| HostOrIp::Ip(member.address()).url(ETCD_CLIENT_PORT))
             .collect();
         // "service IP family must match public address family" is what the API server ends with otherwise.
         let is_ipv4 = cluster

@@ -9,7 +9,7 @@ use crate::certificate::Certificate;
 use crate::inventory::AuthorityFiles;
 use crate::key::PrivateKey;
 use crate::kubeconfig::{Credential, KeySource, Kubeconfig, Source};
-use crate::plan::{AuthorityPlan, Situation, acting_files, url};
+use crate::plan::{AuthorityPlan, Situation, acting_files};
 use crate::spec::{Authority, Credentials, Host, HostOrIp};
 
 /// A certificate with its chain, and its key.
@@ -158,8 +158,8 @@ impl Renderer<'_> {
             .into_iter()
             .find(|other| other.row == "kubernetes-ca" && other.part == Part::Certificate);
         let server = match user.server {
-            Server::Endpoint => url(&cluster.endpoint.host, cluster.endpoint.port),
-            Server::Local => url(&HostOrIp::Ip(self.host.address()), cluster.api_server_port),
+            Server::Endpoint => cluster.endpoint.host.url(cluster.endpoint.port),
+            Server::Local => HostOrIp::Ip(self.host.address()).url(cluster.api_server_port),
         };
         let certificate_authority = match (self.names_ca(user), ca_file) {
             (true, Some(ca_file)) => Source::File(self.reference(file, &ca_file)),
@@ -197,7 +197,7 @@ impl Renderer<'_> {
             let folder = from.parent().unwrap_or(Path::new(""));
             relative(folder, to).display().to_string()
         } else {
-            installed(self.situation, to).display().to_string()
+            self.situation.cluster.paths.of(to).display().to_string()
         }
     }
 
@@ -249,13 +249,6 @@ pub fn public_keys(current: &PrivateKey, known: &[crate::key::PublicKey]) -> Str
         text.push_str(&key.to_pem());
     }
     text
-}
-
-/// Where a file of a host's folder lies on the host itself.
-#[must_use]
-pub fn installed(situation: Situation<'_>, path: &Path) -> PathBuf {
-    let paths = &situation.cluster.paths;
-    crate::flags::install(paths, path)
 }
 
 fn relative(folder: &Path, to: &Path) -> PathBuf {

@@ -11,7 +11,7 @@ use crate::key::{KeyKind, PrivateKey};
 use crate::kubeconfig::{Credential, KeySource, Kubeconfig, Source};
 use crate::profile::Profile;
 use crate::render::{self, Leaf, Renderer};
-use crate::spec::{Authority, Host, HostOrIp, KubeletServing};
+use crate::spec::{Authority, Host, KubeletServing};
 
 /// What is to be done in one host's folder.
 #[derive(Debug)]
@@ -568,14 +568,6 @@ pub(super) fn waiting(credential: &str, host: Option<&str>, place: &str, rejecte
         message,
         hint,
         unfinished: true,
-    }
-}
-
-/// The host as the API server's clients on other hosts name it in a URL.
-pub(crate) fn url(host: &HostOrIp, port: u16) -> String {
-    match host {
-        HostOrIp::Ip(std::net::IpAddr::V6(ip)) => format!("https://[{ip}]:{port}"),
-        other => format!("https://{other}:{port}"),
     }
 }
 

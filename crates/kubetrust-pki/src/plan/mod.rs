@@ -20,7 +20,7 @@ use crate::catalog::HostFile;
 use crate::inventory::{Authorities, HostFiles};
 use crate::spec::{Authority, Cluster};
 pub(crate) use authority::chain as authority_chain;
-pub(crate) use host::{acting_files, material, url};
+pub(crate) use host::{acting_files, material};
 
 /// What is to be done.
 #[derive(Debug)]

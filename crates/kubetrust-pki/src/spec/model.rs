@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use jiff::SignedDuration;
@@ -152,6 +152,17 @@ pub enum HostOrIp {
     Name(String),
     /// An address.
     Ip(IpAddr),
+}
+
+impl HostOrIp {
+    /// The HTTPS URL at `port`, an IPv6 address in brackets (RFC 3986 section 3.2.2).
+    #[must_use]
+    pub fn url(&self, port: u16) -> String {
+        match self {
+            Self::Ip(IpAddr::V6(ip)) => format!("https://[{ip}]:{port}"),
+            other => format!("https://{other}:{port}"),
+        }
+    }
 }
 
 impl fmt::Display for HostOrIp {
@@ -348,4 +359,20 @@ pub struct InstallPaths {
     pub kubelet: PathBuf,
     /// etcd's `--data-dir`.
     pub etcd_data: PathBuf,
+}
+
+impl InstallPaths {
+    /// Where a file of a host's folder lies on the host.
+    #[must_use]
+    pub fn of(&self, file: &Path) -> PathBuf {
+        let (root, rest) = [
+            ("etcd", &self.etcd),
+            ("kubelet", &self.kubelet),
+            ("kubernetes", &self.kubernetes),
+        ]
+        .into_iter()
+        .find_map(|(folder, root)| Some((root, file.strip_prefix(folder).ok()?)))
+        .unwrap_or((&self.kubernetes, file));
+        root.join(rest)
+    }
 }

@@ -1,12 +1,10 @@
 //! `kubetrust apply`: makes the directory match its spec.
 
-use std::path::Path;
-
 use jiff::Timestamp;
 use kubetrust_pki::cluster::Loaded;
 use kubetrust_pki::plan::{AuthorityPlan, Plan, Step};
 use kubetrust_pki::spec::AuthorityMode;
-use kubetrust_pki::write::{Directory, ReadLock, RealDisk};
+use kubetrust_pki::write::{Directory, RealDisk};
 
 use crate::cli::{ApplyArgs, Format};
 use crate::exit::{Exit, Failure};
@@ -20,7 +18,7 @@ pub fn run(args: &ApplyArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
     let root = &args.dir.dir;
     // First without the right to write, so that a directory that matches already is not even touched.
     {
-        let lock = read_lock(root)?;
+        let lock = super::read_lock(root)?;
         let loaded = Loaded::read(root, now)?;
         let plan = loaded.plan(root)?;
         if plan.is_empty() {
@@ -43,13 +41,6 @@ pub fn run(args: &ApplyArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
     let loaded = Loaded::read(root, now)?;
     ui.warnings(&loaded.warnings);
     carry_out(&directory, loaded, args.output, ui)
-}
-
-/// Locks a directory for reading.
-pub fn read_lock(root: &Path) -> Result<ReadLock, Failure> {
-    // A directory without a spec is no cluster's: that says more than what the lock would say.
-    kubetrust_pki::cluster::read_spec(root)?;
-    Ok(ReadLock::open(root)?)
 }
 
 /// Plans under the directory's lock, and applies.

@@ -16,7 +16,7 @@ use crate::ui::Ui;
 
 pub fn run(args: &BundleArgs, now: Timestamp, _ui: &Ui) -> Result<Exit, Failure> {
     let root = &args.dir.dir;
-    let _lock = super::apply::read_lock(root)?;
+    let _lock = super::read_lock(root)?;
     let loaded = Loaded::read(root, now)?;
     let host = super::host(&loaded.cluster, &args.host)?;
     // Whole in memory (a host's files are some 40 KiB), so that a refusal leaves no half tar behind.

@@ -24,7 +24,7 @@ pub fn run(args: &FlagsArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
         )));
     }
     let root = &args.dir.dir;
-    let _lock = super::apply::read_lock(root)?;
+    let _lock = super::read_lock(root)?;
     let loaded = Loaded::read(root, now)?;
     let cluster = &loaded.cluster;
     let host = host(args, cluster)?;

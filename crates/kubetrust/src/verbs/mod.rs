@@ -10,8 +10,12 @@ mod plan;
 mod show;
 mod spec;
 
+use std::path::Path;
+
 use jiff::Timestamp;
+use kubetrust_pki::cluster::read_spec;
 use kubetrust_pki::spec::{Cluster, Host};
+use kubetrust_pki::write::ReadLock;
 
 use crate::cli::Verb;
 use crate::exit::{Exit, Failure};
@@ -43,4 +47,11 @@ fn host<'a>(cluster: &'a Cluster, name: &str) -> Result<&'a Host, Failure> {
             known.join(", ")
         ))
     })
+}
+
+/// Locks a directory for reading.
+fn read_lock(root: &Path) -> Result<ReadLock, Failure> {
+    // A directory without a spec is no cluster's: that says more than what the lock would say.
+    read_spec(root)?;
+    Ok(ReadLock::open(root)?)
 }

@@ -11,7 +11,7 @@ use crate::ui::Ui;
 
 pub fn run(args: &PlanArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
     let root = &args.dir.dir;
-    let _lock = super::apply::read_lock(root)?;
+    let _lock = super::read_lock(root)?;
     let loaded = Loaded::read(root, now)?;
     ui.warnings(&loaded.warnings);
     let plan = loaded.plan(root)?;

@@ -14,7 +14,7 @@ const SECONDS_A_DAY: i64 = 86_400;
 
 pub fn run(args: &ShowArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
     let root = &args.dir.dir;
-    let _lock = super::apply::read_lock(root)?;
+    let _lock = super::read_lock(root)?;
     let loaded = Loaded::read(root, now)?;
     let only = args
         .host
