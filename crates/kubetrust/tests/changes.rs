@@ -103,7 +103,7 @@ fn a_change_touches_what_depends_on_it_and_nothing_else() {
         assert!(changed.remove("~ cluster.yaml"), "{what}");
         let whole: Vec<_> = expected
             .iter()
-            .filter(|line| line.matches('/').count() == 1 && !line.starts_with("~"))
+            .filter(|line| line.matches('/').count() == 1 && !line.starts_with('~'))
             .collect();
         let changed: BTreeSet<_> = changed
             .into_iter()
