@@ -12,7 +12,7 @@ use crate::inventory::{
     AUTHORITY, Authorities, AuthorityFiles, HOSTS, KubeletCaFiles, MANIFESTS, Obstacle, authority_stem,
 };
 use crate::issue::{self, IssueError, Issuer, Serial};
-use crate::key::{KeyError, KeyKind, PrivateKey};
+use crate::key::{KeyError, PrivateKey};
 use crate::manifests;
 use crate::plan::{AuthorityPlan, HostPlan, KubeletCaAction, LeafAction, Plan, Situation, authority_chain, material};
 use crate::profile::Profile;
@@ -67,7 +67,7 @@ pub fn apply<D: Disk>(
     now: Timestamp,
     progress: &dyn Progress,
 ) -> Result<Published, ApplyError> {
-    let keys = Keys::generate(cluster, &authorities, &plan, progress)?;
+    let keys = Keys::generate(cluster, &plan, progress)?;
     let transaction = directory.begin(&stamp(now))?;
     let mut workshop = Workshop {
         cluster,
@@ -160,35 +160,18 @@ enum Slot {
 }
 
 impl Keys {
-    fn generate(
-        cluster: &Cluster,
-        authorities: &Authorities,
-        plan: &Plan,
-        progress: &dyn Progress,
-    ) -> Result<Self, KeyError> {
+    fn generate(cluster: &Cluster, plan: &Plan, progress: &dyn Progress) -> Result<Self, KeyError> {
         let mut slots: Vec<Slot> = plan.authority.create.iter().copied().map(Slot::Authority).collect();
         if plan.authority.service_account.is_some() {
             slots.push(Slot::ServiceAccount);
         }
-        let has_key = |host: &str| {
-            authorities
-                .kubelet_cas
-                .get(host)
-                .is_some_and(|files| files.key.is_some())
-        };
-        slots.extend(
-            plan.authority
-                .kubelet_cas
-                .keys()
-                .filter(|host| !has_key(host))
-                .cloned()
-                .map(Slot::KubeletCa),
-        );
+        slots.extend(plan.authority.kubelet_ca_keys.iter().cloned().map(Slot::KubeletCa));
         for (index, host) in plan.hosts.iter().enumerate() {
-            let made = host
-                .leaves
-                .iter()
-                .filter(|(_, (action, _))| !matches!(action, LeafAction::TakeUp(..)));
+            let made = host.leaves.iter().filter(|(_, (action, _))| match action {
+                LeafAction::Issue(_) => true,
+                LeafAction::Request(_, pending) => host.waiting_key(cluster, pending).is_none(),
+                LeafAction::TakeUp(..) => false,
+            });
             slots.extend(made.map(|(row, _)| Slot::Leaf(index, row)));
         }
         progress.begin("keys", slots.len());
@@ -500,10 +483,7 @@ impl Workshop<'_> {
                 }
                 LeafAction::Request(profile, pending) => {
                     // An answer to an earlier request may be on its way: the key that waits for it is kept.
-                    let waiting = plan.found.content(&pending.key);
-                    let waiting = waiting
-                        .and_then(|text| PrivateKey::from_pem(text).ok())
-                        .filter(|key| key.public().kind == KeyKind::of(self.cluster.key_algorithm));
+                    let waiting = plan.waiting_key(self.cluster, pending);
                     let Some(key) = waiting.or_else(|| keys.remove(row)) else {
                         continue;
                     };

@@ -201,7 +201,8 @@ impl Loaded {
     fn manifests(&self, root: &Path, new_token: bool) -> Result<Vec<(&'static str, Reason)>, Obstacle> {
         let mut write = Vec::new();
         let rbac = manifests::rbac(&self.cluster);
-        let token = self.authorities.bootstrap_token.as_ref().map(spec_token_secret);
+        let token = self.authorities.bootstrap_token.as_ref();
+        let token = token.map(|token| Zeroizing::new(token.to_secret().as_bytes().to_vec()));
         let wanted = [
             (
                 manifests::RBAC,
@@ -244,10 +245,6 @@ impl Loaded {
             progress,
         )
     }
-}
-
-fn spec_token_secret(token: &crate::token::BootstrapToken) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(token.to_secret().as_bytes().to_vec())
 }
 
 /// Two authorities with one key are one authority: what should be kept apart by them would be open to both's clients.

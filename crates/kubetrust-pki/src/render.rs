@@ -6,10 +6,9 @@ use zeroize::Zeroizing;
 
 use crate::catalog::{self, HostFile, KubeconfigUser, Part, Server, What};
 use crate::certificate::Certificate;
-use crate::inventory::AuthorityFiles;
 use crate::key::PrivateKey;
 use crate::kubeconfig::{Credential, KeySource, Kubeconfig, Source};
-use crate::plan::{AuthorityPlan, Situation, acting_files};
+use crate::plan::{AuthorityPlan, Situation};
 use crate::spec::{Authority, Credentials, Host, HostOrIp};
 
 /// A certificate with its chain, and its key.
@@ -79,7 +78,7 @@ impl Renderer<'_> {
         if plan.create.contains(&catalog::acting(self.situation.cluster, of)) {
             return Content::Pending("its CA");
         }
-        let Some(files) = self.files(of) else {
+        let Some(files) = self.situation.acting(of) else {
             return Content::Pending("its CA");
         };
         match part {
@@ -234,10 +233,6 @@ impl Renderer<'_> {
             Part::TokenKubeconfig(user) => self.kubeconfig(file, user, plan, || Credential::Token(token.value())),
             _ => Content::None,
         }
-    }
-
-    fn files(&self, authority: Authority) -> Option<&AuthorityFiles> {
-        acting_files(self.situation, authority)
     }
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use kubetrust_pki::apply::ApplyError;
 use kubetrust_pki::bundle::BundleError;
 use kubetrust_pki::cluster::LoadError;
+use kubetrust_pki::plan::Finding;
 use kubetrust_pki::spec::SpecErrors;
 use kubetrust_pki::write::WriteError;
 
@@ -17,6 +18,17 @@ pub enum Exit {
     Done,
     /// Something remains that the verb has said.
     Findings,
+}
+
+impl Exit {
+    /// How a verb ends that leaves these findings.
+    pub fn of(findings: &[Finding]) -> Self {
+        if findings.iter().any(|finding| finding.unfinished) {
+            Self::Findings
+        } else {
+            Self::Done
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {

@@ -59,12 +59,6 @@ impl AuthorityPlan {
         self.steps().is_empty()
     }
 
-    /// Whether the CA that acts for `authority` is made or taken up by this plan.
-    #[must_use]
-    pub fn makes(&self, authority: Authority) -> bool {
-        self.create.contains(&authority) || self.take_up.contains_key(&authority)
-    }
-
     /// What requests leave behind whose answers are taken up.
     pub(crate) fn answered_requests(&self) -> impl Iterator<Item = String> {
         let answered = self
@@ -218,17 +212,6 @@ pub(super) fn plan(situation: Situation<'_>) -> (AuthorityPlan, Vec<Finding>) {
     (plan, findings)
 }
 
-/// The signer of kubelet CAs, and whether it can sign here.
-pub(super) fn signer(situation: Situation<'_>, authority: Authority) -> Option<&AuthorityFiles> {
-    let acting = catalog::acting(situation.cluster, authority);
-    situation
-        .authorities
-        .cas
-        .get(&acting)
-        .filter(|files| files.certificate.is_some())
-        .or_else(|| situation.brought.get(&acting))
-}
-
 /// The certificates that a client which trusts only `authority`'s root needs besides the leaf: nothing for a root,
 /// the intermediate and what stands between it and its root otherwise.
 pub(crate) fn chain(files: &AuthorityFiles) -> Vec<&Certificate> {
@@ -248,7 +231,7 @@ fn kubelet_ca(situation: Situation<'_>, host: &Host, plan: &mut AuthorityPlan, f
         ..
     } = situation;
     let profile = catalog::kubelet_ca_profile(cluster, host);
-    let parent = signer(situation, Authority::Kubernetes);
+    let parent = situation.acting(Authority::Kubernetes);
     let issuer = parent.and_then(|files| files.certificate.as_ref());
     if issuer.is_some_and(|parent| parent.not_after <= now) {
         return;

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::judge::Measure;
 use super::{AuthorityPlan, Finding, Reason, Situation, Step, shown};
-use crate::catalog::{self, HostFile, Part, Row, Signer, What};
+use crate::catalog::{self, HostFile, Part, Row, What};
 use crate::certificate::Certificate;
-use crate::inventory::{AuthorityFiles, HostFiles, PendingPaths, pending_paths, stem};
+use crate::inventory::{HostFiles, PendingPaths, pending_paths, stem};
 use crate::key::{KeyKind, PrivateKey};
 use crate::kubeconfig::{Credential, KeySource, Kubeconfig, Source};
 use crate::profile::Profile;
 use crate::render::{self, Leaf, Renderer};
-use crate::spec::{Authority, Host, KubeletServing};
+use crate::spec::{Authority, Cluster, Host};
 
 /// What is to be done in one host's folder.
 #[derive(Debug)]
@@ -44,6 +44,12 @@ pub enum LeafAction {
 pub struct SignedAt(pub String);
 
 impl HostPlan {
+    /// The key that waits for an answer to an earlier request, if the spec still asks for its kind.
+    pub(crate) fn waiting_key(&self, cluster: &Cluster, pending: &PendingPaths) -> Option<PrivateKey> {
+        let key = PrivateKey::from_pem(self.found.content(&pending.key)?).ok()?;
+        (key.public().kind == KeyKind::of(cluster.key_algorithm)).then_some(key)
+    }
+
     pub(super) fn steps(&self) -> Vec<Step> {
         let mut steps: Vec<Step> = Vec::new();
         for (row, (action, reasons)) in &self.leaves {
@@ -336,16 +342,10 @@ impl<'a> Planner<'a> {
 
     /// `None` while the kubelet CA has no certificate and its parent is offline.
     fn signer(&self, row: &Row) -> Option<LeafSigner<'a>> {
-        let What::Leaf { signer, .. } = row.what else {
-            return None;
+        let Some(authority) = catalog::signing_authority(self.situation.cluster, row.name) else {
+            return self.kubelet_signer();
         };
-        let cluster = self.situation.cluster;
-        let authority = match signer {
-            Signer::Authority(authority) => authority,
-            Signer::Kubelet if cluster.kubelets.serving == KubeletServing::KubeletCa => return self.kubelet_signer(),
-            Signer::Kubelet => Authority::Kubernetes,
-        };
-        let files = super::authority::signer(self.situation, authority);
+        let files = self.situation.acting(authority);
         Some(LeafSigner {
             certificate: files.and_then(|files| files.certificate.as_ref()),
             has_key: files.is_none_or(|files| files.key.is_some()),
@@ -355,7 +355,7 @@ impl<'a> Planner<'a> {
 
     fn kubelet_signer(&self) -> Option<LeafSigner<'a>> {
         let name = self.host.name.as_str();
-        let above = super::authority::signer(self.situation, Authority::Kubernetes);
+        let above = self.situation.acting(Authority::Kubernetes);
         match self.authority.kubelet_cas.get(name) {
             Some((super::KubeletCaAction::Sign | super::KubeletCaAction::TakeUp { in_place: false }, _)) => {
                 return Some(LeafSigner {
@@ -468,7 +468,10 @@ impl<'a> Planner<'a> {
         self.authority
             .create
             .contains(&catalog::acting(self.situation.cluster, *authority))
-            || super::authority::signer(self.situation, *authority).is_some_and(|files| files.key.is_some())
+            || self
+                .situation
+                .acting(*authority)
+                .is_some_and(|files| files.key.is_some())
     }
 
     fn difference(&self, file: &HostFile, must_be: &[u8]) -> Option<Reason> {
@@ -569,9 +572,4 @@ pub(super) fn waiting(credential: &str, host: Option<&str>, place: &str, rejecte
         hint,
         unfinished: true,
     }
-}
-
-/// The certificate that acts for `authority`, if it exists before this plan.
-pub(crate) fn acting_files(situation: Situation<'_>, authority: Authority) -> Option<&AuthorityFiles> {
-    super::authority::signer(situation, authority)
 }

@@ -16,11 +16,11 @@ pub use authority::{AuthorityPlan, KubeletCaAction};
 pub use host::{HostPlan, LeafAction};
 pub use reason::Reason;
 
-use crate::catalog::HostFile;
-use crate::inventory::{Authorities, HostFiles};
+use crate::catalog::{self, HostFile};
+use crate::inventory::{Authorities, AuthorityFiles, HostFiles};
 use crate::spec::{Authority, Cluster};
 pub(crate) use authority::chain as authority_chain;
-pub(crate) use host::{acting_files, material};
+pub(crate) use host::material;
 
 /// What is to be done.
 #[derive(Debug)]
@@ -113,12 +113,25 @@ pub struct Situation<'a> {
     /// `authority/` as it is.
     pub authorities: &'a Authorities,
     /// CAs that the spec brings, read and validated.
-    pub brought: &'a BTreeMap<Authority, crate::inventory::AuthorityFiles>,
+    pub brought: &'a BTreeMap<Authority, AuthorityFiles>,
     /// The time.
     pub now: Timestamp,
 }
 
-/// Plans `authority/` and the manifests.
+impl<'a> Situation<'a> {
+    /// The CA that acts for `authority`: as it lies in `authority/`, or as the spec brings it. `None`: it is yet to be
+    /// made.
+    pub(crate) fn acting(&self, authority: Authority) -> Option<&'a AuthorityFiles> {
+        let acting = catalog::acting(self.cluster, authority);
+        self.authorities
+            .cas
+            .get(&acting)
+            .filter(|files| files.certificate.is_some())
+            .or_else(|| self.brought.get(&acting))
+    }
+}
+
+/// Plans `authority/`.
 #[must_use]
 pub fn authority(situation: Situation<'_>) -> (AuthorityPlan, Vec<Finding>) {
     authority::plan(situation)

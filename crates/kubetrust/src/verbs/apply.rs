@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use kubetrust_pki::cluster::Loaded;
-use kubetrust_pki::plan::{AuthorityPlan, Plan, Step};
+use kubetrust_pki::plan::{Finding, Step};
 use kubetrust_pki::spec::AuthorityMode;
 use kubetrust_pki::write::{Directory, RealDisk};
 
@@ -32,7 +32,7 @@ pub fn run(args: &ApplyArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
                 ui,
                 args.output,
                 &[],
-                &plan,
+                &plan.findings,
                 "Nothing to do: the directory matches its spec.",
             );
         }
@@ -50,13 +50,6 @@ pub fn carry_out(directory: &Directory, loaded: Loaded, format: Format, ui: &Ui)
     let findings = plan.findings.clone();
     let single = loaded.cluster.authorities.mode == AuthorityMode::Single;
     let made_a_ca = !plan.authority.create.is_empty() || !plan.authority.take_up.is_empty();
-    let shape = Plan {
-        authority: AuthorityPlan::default(),
-        manifests: vec![],
-        hosts: vec![],
-        removed_hosts: vec![],
-        findings,
-    };
     let published = {
         let progress = ui.progress();
         loaded.apply(directory, plan, &progress)?
@@ -72,16 +65,16 @@ pub fn carry_out(directory: &Directory, loaded: Loaded, format: Format, ui: &Ui)
     if single && made_a_ca {
         ui.warn(SINGLE);
     }
-    report(ui, format, &steps, &shape, &summary(&steps))
+    report(ui, format, &steps, &findings, &summary(&steps))
 }
 
-fn report(ui: &Ui, format: Format, steps: &[Step], plan: &Plan, summary: &str) -> Result<Exit, Failure> {
-    super::plan::print(ui, format, steps, plan)?;
-    ui.findings(&plan.findings);
+fn report(ui: &Ui, format: Format, steps: &[Step], findings: &[Finding], summary: &str) -> Result<Exit, Failure> {
+    super::plan::print(ui, format, steps, findings)?;
+    ui.findings(findings);
     if format == Format::Table {
         ui.say(summary);
     }
-    Ok(if plan.finishes() { Exit::Done } else { Exit::Findings })
+    Ok(Exit::of(findings))
 }
 
 fn summary(steps: &[Step]) -> String {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use kubetrust_pki::cluster::Loaded;
-use kubetrust_pki::plan::{Plan, Step};
+use kubetrust_pki::plan::{Finding, Step};
 use serde_json::{Value, json};
 
 use crate::cli::{Format, PlanArgs};
@@ -16,7 +16,7 @@ pub fn run(args: &PlanArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
     ui.warnings(&loaded.warnings);
     let plan = loaded.plan(root)?;
     let steps = plan.steps();
-    print(ui, args.output, &steps, &plan)?;
+    print(ui, args.output, &steps, &plan.findings)?;
     ui.findings(&plan.findings);
     if args.output == Format::Table {
         ui.say(&match steps.len() {
@@ -25,13 +25,13 @@ pub fn run(args: &PlanArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
             count => format!("{count} steps; `kubetrust apply` takes them."),
         });
     }
-    Ok(if plan.finishes() { Exit::Done } else { Exit::Findings })
+    Ok(Exit::of(&plan.findings))
 }
 
 /// Prints steps as a table or as JSON.
-pub fn print(ui: &Ui, format: Format, steps: &[Step], plan: &Plan) -> Result<(), Failure> {
+pub fn print(ui: &Ui, format: Format, steps: &[Step], findings: &[Finding]) -> Result<(), Failure> {
     match format {
-        Format::Json => ui.print_json(&to_json(steps, plan)),
+        Format::Json => ui.print_json(&to_json(steps, findings)),
         Format::Table if steps.is_empty() => Ok(()),
         Format::Table => ui.print_table(["ACTION", "CREDENTIAL", "HOST", "REASON"], rows(steps)),
     }
@@ -66,7 +66,7 @@ fn rows(steps: &[Step]) -> Vec<[String; 4]> {
         .collect()
 }
 
-fn to_json(steps: &[Step], plan: &Plan) -> Value {
+fn to_json(steps: &[Step], findings: &[Finding]) -> Value {
     let steps: Vec<_> = steps
         .iter()
         .map(|step| {
@@ -84,8 +84,7 @@ fn to_json(steps: &[Step], plan: &Plan) -> Value {
             })
         })
         .collect();
-    let findings: Vec<_> = plan
-        .findings
+    let findings: Vec<_> = findings
         .iter()
         .map(|finding| {
             json!({
