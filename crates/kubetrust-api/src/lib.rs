@@ -1,0 +1,8 @@
+//! The Kubernetes API as data: which resources there are, what their objects must look like, and how they are
+//! changed, selected, printed and refused. No network, no store, no clock.
+//!
+//! An object is a [`serde_json::Value`]: what a client sent is kept faithfully, field by field, also where this
+//! version knows no meaning for it.
+
+pub mod resource;
+pub mod status;

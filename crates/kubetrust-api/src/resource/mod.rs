@@ -1,0 +1,99 @@
+//! What a resource is. [`table`] is the one list of all of them.
+
+pub mod table;
+
+pub use table::TABLE;
+
+/// Whether the objects of a resource live in a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Under `/namespaces/NAMESPACE/`.
+    Namespaced,
+    /// At the root of the group version.
+    Cluster,
+}
+
+/// What can be done to the objects of a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Stored: create, delete, deletecollection, get, list, patch, update, watch.
+    Stored,
+    /// Answered and forgotten, as reviews are: create only.
+    Answered,
+}
+
+/// One row of the registry: a resource of one group version.
+#[derive(Debug)]
+pub struct Resource {
+    /// API group; empty for the core group.
+    pub group: &'static str,
+    /// Version within the group.
+    pub version: &'static str,
+    /// Kind of its objects.
+    pub kind: &'static str,
+    /// Plural name, as paths and RBAC rules spell it.
+    pub plural: &'static str,
+    /// Singular name, for discovery.
+    pub singular: &'static str,
+    /// Namespaced or not.
+    pub scope: Scope,
+    /// Stored or only answered.
+    pub kept: Kept,
+    /// Short names, as `kubectl get po`.
+    pub short_names: &'static [&'static str],
+    /// Categories, as `kubectl get all`.
+    pub categories: &'static [&'static str],
+    /// Subresources that are served, `status` and `approval` and the like.
+    pub subresources: &'static [Subresource],
+    /// Path under `/registry/` that real API servers keep its objects at: `pods`, `services/specs`, `minions`.
+    pub storage: &'static str,
+    /// The group version that objects are stored in, where it is not this one.
+    pub stored_as: Option<(&'static str, &'static str)>,
+    /// Whether `metadata.generation` counts the changes of what users write.
+    pub generation: bool,
+}
+
+/// One subresource of a [`Resource`].
+#[derive(Debug)]
+pub struct Subresource {
+    /// Its path segment: `status`, `scale`, `token`.
+    pub name: &'static str,
+    /// Kind that it takes and gives.
+    pub kind: &'static str,
+    /// Group version of that kind, where it is not the resource's.
+    pub kind_group_version: Option<(&'static str, &'static str)>,
+    /// Verbs that discovery lists for it.
+    pub verbs: &'static [&'static str],
+}
+
+impl Resource {
+    /// `v1` or `apps/v1`: what stands in `apiVersion`.
+    pub fn api_version(&self) -> String {
+        api_version(self.group, self.version)
+    }
+
+    /// `pods` or `deployments.apps`: how messages name it.
+    pub fn qualified(&self) -> String {
+        qualified(self.group, self.plural)
+    }
+
+    /// The subresource of this name.
+    pub fn subresource(&self, name: &str) -> Option<&'static Subresource> {
+        self.subresources.iter().find(|subresource| subresource.name == name)
+    }
+}
+
+/// The resource at this group, version and plural name.
+pub fn lookup(group: &str, version: &str, plural: &str) -> Option<&'static Resource> {
+    TABLE.iter().find(|row| row.plural == plural && row.group == group && row.version == version)
+}
+
+/// `v1` for the core group, `GROUP/VERSION` else.
+pub fn api_version(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}
+
+/// `PLURAL` for the core group, `PLURAL.GROUP` else.
+pub fn qualified(group: &str, plural: &str) -> String {
+    if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") }
+}

@@ -1,0 +1,1 @@
+//! Who is asking: one scheme per file, and their union.

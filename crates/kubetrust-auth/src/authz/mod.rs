@@ -1,0 +1,3 @@
+//! What they may do.
+
+pub mod attributes;
