@@ -1,0 +1,142 @@
+//! Admission: what a write has to pass between authorization and the store, first to be changed, then to be checked.
+//!
+//! The store's writing functions take an [`Admitted`], which only [`Admission`] makes: nothing is stored that was not
+//! admitted. Plugins are asynchronous and get the whole operation, so that webhooks and CEL policies fit in later.
+
+use futures_util::future::BoxFuture;
+use kubetrust_api::resource::{Resource, Subresource};
+use kubetrust_api::status::Status;
+use kubetrust_auth::user::User;
+use serde_json::Value;
+
+/// What a request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// A new object, or a create of a subresource.
+    Create,
+    /// A change, by update or patch.
+    Update,
+    /// A removal.
+    Delete,
+}
+
+/// A write, as the plugins see it.
+#[derive(Debug)]
+pub struct Operation<'a> {
+    /// Who asks.
+    pub user: &'a User,
+    /// For what.
+    pub verb: Verb,
+    /// Of which resource.
+    pub resource: &'static Resource,
+    /// Of which subresource.
+    pub subresource: Option<&'static Subresource>,
+    /// In which namespace.
+    pub namespace: &'a str,
+    /// The object's name; empty for one whose name is still to be made.
+    pub name: &'a str,
+    /// The object as it would be stored; null for a removal.
+    pub object: Value,
+    /// The object as it is.
+    pub old: Option<&'a Value>,
+    /// Whether nothing will be stored.
+    pub dry_run: bool,
+}
+
+impl Operation<'_> {
+    /// Whether it is about this resource, without a subresource.
+    pub fn is(&self, group: &str, plural: &str) -> bool {
+        self.is_subresource(group, plural, "")
+    }
+
+    /// Whether it is about this subresource.
+    pub fn is_subresource(&self, group: &str, plural: &str, subresource: &str) -> bool {
+        self.resource.group == group
+            && self.resource.plural == plural
+            && self.subresource.map_or("", |subresource| subresource.name) == subresource
+    }
+
+    /// 403 from a plugin.
+    pub fn forbidden(&self, why: &str) -> Status {
+        Status::forbidden(self.resource.group, self.resource.plural, self.name, why)
+    }
+}
+
+/// A rule about writes.
+pub trait Plugin: Send + Sync {
+    /// Its name, as `--enable-admission-plugins` has it.
+    fn name(&self) -> &'static str;
+
+    /// Changes the object, or refuses the write.
+    fn mutate<'a>(&'a self, _operation: &'a mut Operation<'_>) -> BoxFuture<'a, Result<(), Status>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Refuses the write, or not.
+    fn validate<'a>(&'a self, _operation: &'a Operation<'_>) -> BoxFuture<'a, Result<(), Status>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// All plugins, in their order.
+#[derive(Default)]
+pub struct Admission {
+    plugins: Vec<Box<dyn Plugin>>,
+}
+
+impl std::fmt::Debug for Admission {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_list().entries(self.plugins.iter().map(|plugin| plugin.name())).finish()
+    }
+}
+
+/// What may be stored: an object that passed, or a removal that did.
+#[derive(Debug)]
+pub struct Admitted {
+    object: Value,
+}
+
+impl Admitted {
+    /// A write of the server itself, as the default policy at its start: no user asked for it.
+    pub fn by_the_server(object: Value) -> Self {
+        Self { object }
+    }
+
+    /// An admitted removal that first only marks the object.
+    pub(crate) fn marked(_removal: Self, object: Value) -> Self {
+        Self { object }
+    }
+
+    /// The object.
+    pub fn object(&self) -> &Value {
+        &self.object
+    }
+
+    /// The object.
+    pub fn into_object(self) -> Value {
+        self.object
+    }
+}
+
+impl Admission {
+    /// These plugins, in the order that they run in.
+    pub fn new(plugins: Vec<Box<dyn Plugin>>) -> Self {
+        Self { plugins }
+    }
+
+    /// Lets every plugin change the object.
+    pub async fn mutate(&self, operation: &mut Operation<'_>) -> Result<(), Status> {
+        for plugin in &self.plugins {
+            plugin.mutate(operation).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets every plugin refuse, after the object has been found valid.
+    pub async fn validate(&self, operation: Operation<'_>) -> Result<Admitted, Status> {
+        for plugin in &self.plugins {
+            plugin.validate(&operation).await?;
+        }
+        Ok(Admitted { object: operation.object })
+    }
+}

@@ -1,0 +1,549 @@
+//! The watch cache: every stored object in memory, kept current by one watch of the store.
+//!
+//! Reads are consistent because they wait until the cache has reached the store's newest revision. Watches are fed
+//! from a ring of recent events per resource; a watcher that does not read is dropped, never waited for.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::StreamExt;
+use kubetrust_api::status::{Cause, Status};
+use kubetrust_store::{self as store, Event, KeyValue, Range, Revision, Store, Watched, prefix_end};
+use parking_lot::RwLock;
+use tokio::sync::{mpsc, watch};
+use tracing::{error, warn};
+
+use super::object::Object;
+
+/// Events kept per resource for watches that start in the past.
+const RING: usize = 4096;
+/// Events that may wait for one watcher before it is dropped.
+const WATCHER_QUEUE: usize = 1024;
+/// How long a read waits for the cache to reach the revision that it needs.
+const FRESH: Duration = Duration::from_secs(3);
+/// How far back the history is replayed at the start, so that watches resume over a restart.
+const REPLAY: Revision = 10_000;
+/// Keys that are read from the store at once.
+const PAGE: usize = 10_000;
+/// How long to wait before the store is watched again after it failed.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// What happened to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It was created, or begins to match a selector.
+    Added,
+    /// It was changed.
+    Modified,
+    /// It was removed, or no longer matches a selector.
+    Deleted,
+}
+
+impl Kind {
+    /// The `type` of a watch event.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Added => "ADDED",
+            Self::Modified => "MODIFIED",
+            Self::Deleted => "DELETED",
+        }
+    }
+}
+
+/// One event of a resource.
+#[derive(Debug)]
+pub struct Change {
+    /// The whole key.
+    pub key: Bytes,
+    /// What happened.
+    pub kind: Kind,
+    /// The object after it; the last state, at the revision of its removal, for one that is deleted.
+    pub object: Arc<Object>,
+    /// The object before it.
+    pub previous: Option<Arc<Object>>,
+    frame: OnceLock<Bytes>,
+}
+
+impl Change {
+    /// The line that a JSON watch sends for it, made once for all watchers.
+    pub fn frame(&self) -> Bytes {
+        self.frame.get_or_init(|| frame(self.kind, &self.object.json)).clone()
+    }
+}
+
+/// `{"type":…,"object":…}` and a line feed.
+pub fn frame(kind: Kind, json: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(json.len() + 32);
+    out.put_slice(b"{\"type\":\"");
+    out.put_slice(kind.name().as_bytes());
+    out.put_slice(b"\",\"object\":");
+    out.put_slice(json);
+    out.put_slice(b"}\n");
+    out.freeze()
+}
+
+/// All objects under one storage path, as `pods`.
+#[derive(Debug)]
+pub struct Table {
+    /// `/registry/pods/`.
+    prefix: Bytes,
+    /// The revision that the whole cache has reached, shared by all tables.
+    reached: Arc<AtomicU64>,
+    state: RwLock<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    objects: BTreeMap<Bytes, Arc<Object>>,
+    ring: VecDeque<Arc<Change>>,
+    /// Watches may start after this revision or any later one.
+    oldest: Revision,
+    /// The revision of the last change of this table.
+    changed: Revision,
+    watchers: Vec<Watcher>,
+    next_watcher: u64,
+}
+
+#[derive(Debug)]
+struct Watcher {
+    id: u64,
+    /// Only changes of keys with this prefix.
+    prefix: Bytes,
+    sender: mpsc::Sender<Arc<Change>>,
+}
+
+/// A view of a table at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Keys and objects in order.
+    pub items: Vec<(Bytes, Arc<Object>)>,
+    /// How many more there are after the last.
+    pub remaining: usize,
+    /// The revision that it shows.
+    pub revision: Revision,
+}
+
+/// A running watch of a table; dropping it ends the watch.
+#[derive(Debug)]
+pub struct Subscription {
+    /// The events that had happened already.
+    pub backlog: VecDeque<Arc<Change>>,
+    /// Those to come. It ends when the watcher was too slow, or the cache began anew.
+    pub feed: mpsc::Receiver<Arc<Change>>,
+    /// Where the feed begins.
+    pub revision: Revision,
+    table: Arc<Table>,
+    id: u64,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.table.state.write().watchers.retain(|watcher| watcher.id != self.id);
+    }
+}
+
+impl Subscription {
+    /// The revision up to which everything is in the feed already, for a bookmark: read it, then drain the feed.
+    pub fn reached(&self) -> Revision {
+        self.table.revision()
+    }
+}
+
+impl Table {
+    fn new(prefix: Bytes, reached: Arc<AtomicU64>) -> Self {
+        Self { prefix, reached, state: RwLock::default() }
+    }
+
+    /// Where the keys of its objects begin: `/registry/pods/`.
+    pub fn prefix(&self) -> &Bytes {
+        &self.prefix
+    }
+
+    /// The object at a key, as the cache has it now.
+    pub fn get(&self, key: &[u8]) -> Option<Arc<Object>> {
+        self.state.read().objects.get(key).cloned()
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.state.read().objects.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many watches are open.
+    pub fn watchers(&self) -> usize {
+        self.state.read().watchers.len()
+    }
+
+    /// The revision that this table shows.
+    pub fn revision(&self) -> Revision {
+        // First what all tables have reached: reading the table's own after it can only add changes of this table.
+        let reached = self.reached.load(Ordering::Acquire);
+        self.state.read().changed.max(reached)
+    }
+
+    /// Up to `limit` objects (0: all) whose keys begin with `prefix`, from `start` on.
+    pub fn snapshot(&self, prefix: &[u8], start: Option<&[u8]>, limit: usize) -> Snapshot {
+        let reached = self.reached.load(Ordering::Acquire);
+        let state = self.state.read();
+        let end = prefix_end(prefix);
+        let from = start.unwrap_or(prefix).max(prefix);
+        if from >= end.as_ref() {
+            return Snapshot { items: Vec::new(), remaining: 0, revision: state.changed.max(reached) };
+        }
+        let mut range = state.objects.range::<[u8], _>((Bound::Included(from), Bound::Excluded(end.as_ref())));
+        let take = if limit == 0 { usize::MAX } else { limit };
+        let items: Vec<_> = range.by_ref().take(take).map(|(key, object)| (key.clone(), Arc::clone(object))).collect();
+        let remaining = if limit == 0 { 0 } else { range.count() };
+        Snapshot { items, remaining, revision: state.changed.max(reached) }
+    }
+
+    /// All changes of keys with `prefix` after `after`, as they happen; 410 where that is too long ago.
+    pub fn subscribe(self: &Arc<Self>, prefix: Bytes, after: Revision) -> Result<Subscription, Status> {
+        let mut state = self.state.write();
+        if after < state.oldest {
+            return Err(Status::expired(format!("too old resource version: {after} ({})", state.oldest)));
+        }
+        let first = state.ring.partition_point(|change| change.object.revision <= after);
+        let recent = state.ring.iter().skip(first);
+        let backlog = recent.filter(|change| change.key.starts_with(&prefix)).cloned().collect();
+        Ok(self.attach(&mut state, prefix, backlog))
+    }
+
+    /// All objects with `prefix` now, and every change after.
+    pub fn snapshot_and_subscribe(self: &Arc<Self>, prefix: Bytes) -> (Snapshot, Subscription) {
+        let mut state = self.state.write();
+        let end = prefix_end(&prefix);
+        let range = state.objects.range::<[u8], _>((Bound::Included(prefix.as_ref()), Bound::Excluded(end.as_ref())));
+        let items = range.map(|(key, object)| (key.clone(), Arc::clone(object))).collect();
+        let subscription = self.attach(&mut state, prefix, VecDeque::new());
+        (Snapshot { items, remaining: 0, revision: subscription.revision }, subscription)
+    }
+
+    fn attach(self: &Arc<Self>, state: &mut State, prefix: Bytes, backlog: VecDeque<Arc<Change>>) -> Subscription {
+        let (sender, feed) = mpsc::channel(WATCHER_QUEUE);
+        let id = state.next_watcher;
+        state.next_watcher += 1;
+        state.watchers.push(Watcher { id, prefix, sender });
+        let revision = state.changed.max(self.reached.load(Ordering::Acquire));
+        Subscription { backlog, feed, revision, table: Arc::clone(self), id }
+    }
+
+    /// Takes a change over and feeds it to the watchers. `None` if nothing changed.
+    fn change(&self, key: Bytes, revision: Revision, object: Option<Arc<Object>>) -> Option<Arc<Change>> {
+        let mut state = self.state.write();
+        let previous = match &object {
+            Some(object) => state.objects.insert(key.clone(), Arc::clone(object)),
+            None => state.objects.remove(&key),
+        };
+        state.changed = state.changed.max(revision);
+        let (kind, object) = match (object, &previous) {
+            (Some(object), None) => (Kind::Added, object),
+            (Some(object), Some(_)) => (Kind::Modified, object),
+            (None, Some(previous)) => (Kind::Deleted, Arc::new(previous.removed_at(revision))),
+            (None, None) => return None,
+        };
+        let change = Arc::new(Change { key, kind, object, previous, frame: OnceLock::new() });
+        state.ring.push_back(Arc::clone(&change));
+        if state.ring.len() > RING
+            && let Some(dropped) = state.ring.pop_front()
+        {
+            state.oldest = dropped.object.revision;
+        }
+        let before = state.watchers.len();
+        state.watchers.retain(|watcher| {
+            !change.key.starts_with(&watcher.prefix) || watcher.sender.try_send(Arc::clone(&change)).is_ok()
+        });
+        if state.watchers.len() < before {
+            let dropped = before - state.watchers.len();
+            warn!(resource = %String::from_utf8_lossy(&self.prefix), dropped, "watchers that did not read were cut off");
+        }
+        Some(change)
+    }
+
+    /// Begins anew with what a whole read found. Watches end, since nobody knows what happened in between; what is
+    /// told to the hooks is the difference.
+    fn replace(&self, found: BTreeMap<Bytes, Arc<Object>>, revision: Revision) -> Vec<Change> {
+        let mut state = self.state.write();
+        let mut changes = Vec::new();
+        for (key, object) in &found {
+            let previous = state.objects.remove(key);
+            if previous.as_ref().is_some_and(|previous| previous.revision == object.revision) {
+                continue;
+            }
+            let kind = if previous.is_some() { Kind::Modified } else { Kind::Added };
+            changes.push(Change { key: key.clone(), kind, object: Arc::clone(object), previous, frame: OnceLock::new() });
+        }
+        for (key, previous) in std::mem::take(&mut state.objects) {
+            let object = Arc::new(previous.removed_at(revision));
+            let previous = Some(previous);
+            changes.push(Change { key, kind: Kind::Deleted, object, previous, frame: OnceLock::new() });
+        }
+        state.objects = found;
+        state.ring.clear();
+        state.watchers.clear();
+        state.oldest = revision;
+        state.changed = revision;
+        changes
+    }
+}
+
+/// Called for each change of any table, in order, before [`Cache::fresh`] lets readers of that revision go on. The
+/// first argument is the table's storage path.
+pub type Hook = Box<dyn Fn(&'static str, &Change) + Send + Sync>;
+
+/// Every table, and how far they are.
+pub struct Cache {
+    store: Arc<dyn Store>,
+    /// `/registry/`.
+    root: Bytes,
+    tables: HashMap<&'static str, Arc<Table>>,
+    reached: Arc<AtomicU64>,
+    published: watch::Sender<Revision>,
+    hooks: Vec<Hook>,
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Cache").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+impl Cache {
+    /// A cache of the objects under `root` (`/registry/`), filled from the store.
+    pub async fn load(
+        store: Arc<dyn Store>,
+        root: Bytes,
+        storages: impl IntoIterator<Item = &'static str>,
+        hooks: Vec<Hook>,
+    ) -> store::Result<Arc<Self>> {
+        let reached = Arc::new(AtomicU64::new(0));
+        let tables = storages
+            .into_iter()
+            .map(|storage| {
+                let prefix = Bytes::from([root.as_ref(), storage.as_bytes(), b"/"].concat());
+                (storage, Arc::new(Table::new(prefix, Arc::clone(&reached))))
+            })
+            .collect();
+        let cache = Arc::new(Self { store, root, tables, reached, published: watch::Sender::new(0), hooks });
+        let newest = cache.store.revision().await?;
+        let from = match cache.read_all(newest.saturating_sub(REPLAY).max(1).min(newest)).await {
+            Err(store::Error::Compacted { oldest, .. }) => cache.read_all(oldest.max(1)).await?,
+            other => other?,
+        };
+        let mut watched = cache.watch(from).await?;
+        while cache.reached.load(Ordering::Acquire) < newest {
+            match watched.next().await {
+                Some(delivered) => cache.take(delivered?),
+                None => return Err(store::Error::Unavailable("the watch ended while the cache was filled".into())),
+            }
+        }
+        tokio::spawn(follow(Arc::downgrade(&cache), watched));
+        Ok(cache)
+    }
+
+    /// The table at a storage path.
+    pub fn table(&self, storage: &str) -> Option<&Arc<Table>> {
+        self.tables.get(storage)
+    }
+
+    /// The store behind it.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Every table by its storage path.
+    pub fn tables(&self) -> impl Iterator<Item = (&'static str, &Arc<Table>)> {
+        self.tables.iter().map(|(storage, table)| (*storage, table))
+    }
+
+    /// The revision that every table shows at least.
+    pub fn reached(&self) -> Revision {
+        self.reached.load(Ordering::Acquire)
+    }
+
+    /// Waits until the cache shows everything that was written before the call.
+    pub async fn fresh(&self) -> Result<(), Status> {
+        let needed = match self.store.revision_now() {
+            Some(revision) => revision,
+            None => self.store.revision().await.map_err(|error| status_of(&error))?,
+        };
+        self.wait_for(needed).await
+    }
+
+    /// Waits until the cache has reached a revision; 504 with a hint to try again where it takes too long.
+    pub async fn wait_for(&self, revision: Revision) -> Result<(), Status> {
+        if self.reached() >= revision {
+            return Ok(());
+        }
+        let mut published = self.published.subscribe();
+        let reached = tokio::time::timeout(FRESH, published.wait_for(|reached| *reached >= revision)).await;
+        match reached {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(too_large_revision(revision, self.reached())),
+        }
+    }
+
+    /// Reads everything as of a revision and puts it in place of what is there.
+    async fn read_all(&self, at: Revision) -> store::Result<Revision> {
+        let mut found: HashMap<&'static str, BTreeMap<Bytes, Arc<Object>>> = HashMap::new();
+        if at > 0 {
+            let mut range = Range::prefix(self.root.clone());
+            range.limit = PAGE;
+            range.at = Some(at);
+            loop {
+                let page = self.store.range(range.clone()).await?;
+                let more = page.items.len() == PAGE;
+                if let Some(last) = page.items.last() {
+                    range.start = [last.key.as_ref(), b"\0"].concat().into();
+                }
+                for kv in page.items {
+                    if let Some(storage) = self.storage_of(&kv.key)
+                        && let Some(object) = object_of(&kv)
+                    {
+                        found.entry(storage).or_default().insert(kv.key, Arc::new(object));
+                    }
+                }
+                if !more {
+                    break;
+                }
+            }
+        }
+        for (storage, table) in &self.tables {
+            for change in table.replace(found.remove(storage).unwrap_or_default(), at) {
+                self.tell(storage, &change);
+            }
+        }
+        self.publish(at);
+        Ok(at)
+    }
+
+    async fn watch(&self, after: Revision) -> store::Result<Stream> {
+        self.store.watch(self.root.clone(), prefix_end(&self.root), after).await
+    }
+
+    fn take(&self, watched: Watched) {
+        let (events, revision) = match watched {
+            Watched::Events { events, revision } => (events, revision),
+            Watched::Progress(revision) => (Vec::new(), revision),
+        };
+        for event in events {
+            let (key, at, object) = match event {
+                Event::Put(kv) => match object_of(&kv) {
+                    Some(object) => (kv.key, kv.modified, Some(Arc::new(object))),
+                    None => continue,
+                },
+                Event::Delete { key, revision } => (key, revision, None),
+            };
+            if let Some(storage) = self.storage_of(&key)
+                && let Some(table) = self.tables.get(storage)
+                && let Some(change) = table.change(key, at, object)
+            {
+                self.tell(storage, &change);
+            }
+        }
+        self.publish(revision);
+    }
+
+    fn tell(&self, storage: &'static str, change: &Change) {
+        for hook in &self.hooks {
+            hook(storage, change);
+        }
+    }
+
+    fn publish(&self, revision: Revision) {
+        self.reached.fetch_max(revision, Ordering::AcqRel);
+        self.published.send_replace(revision);
+    }
+
+    /// `pods` of `/registry/pods/…`, `services/specs` of `/registry/services/specs/…`.
+    fn storage_of(&self, key: &[u8]) -> Option<&'static str> {
+        let rest = std::str::from_utf8(key.strip_prefix(self.root.as_ref())?).ok()?;
+        let first = rest.find('/')?;
+        let two = rest[first + 1..].find('/').map(|second| &rest[..first + 1 + second]);
+        let known = two.and_then(|two| self.tables.get_key_value(two));
+        known.or_else(|| self.tables.get_key_value(&rest[..first])).map(|(storage, _)| *storage)
+    }
+}
+
+type Stream = futures_util::stream::BoxStream<'static, store::Result<Watched>>;
+
+/// Keeps the cache current for as long as someone holds it.
+async fn follow(cache: Weak<Cache>, mut watched: Stream) {
+    loop {
+        let failure = loop {
+            let delivered = watched.next().await;
+            let Some(cache) = cache.upgrade() else { return };
+            match delivered {
+                Some(Ok(delivered)) => cache.take(delivered),
+                Some(Err(failure)) => break Some(failure),
+                None => break None,
+            }
+        };
+        let mut from_scratch = matches!(failure, Some(store::Error::Compacted { .. }));
+        warn!(reason = ?failure, "the watch of the store ended; it is taken up again");
+        watched = loop {
+            let Some(cache) = cache.upgrade() else { return };
+            match take_up(&cache, from_scratch).await {
+                Ok(stream) => break stream,
+                Err(failure) => {
+                    from_scratch |= matches!(failure, store::Error::Compacted { .. });
+                    drop(cache);
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        };
+    }
+}
+
+async fn take_up(cache: &Cache, from_scratch: bool) -> store::Result<Stream> {
+    let mut from = cache.reached();
+    if from_scratch {
+        from = cache.read_all(cache.store.revision().await?).await?;
+    }
+    cache.watch(from).await
+}
+
+fn object_of(kv: &KeyValue) -> Option<Object> {
+    let object = Object::from_stored(&kv.value, kv.modified);
+    if object.is_none() {
+        error!(key = %String::from_utf8_lossy(&kv.key), "what is stored here is no object; it is not served");
+    }
+    object
+}
+
+/// 504 for a revision that has not happened yet (`storage.NewTooLargeResourceVersionError`).
+fn too_large_revision(asked: Revision, reached: Revision) -> Status {
+    let cause = Cause {
+        reason: "ResourceVersionTooLarge",
+        message: "Too large resource version".into(),
+        ..Cause::default()
+    };
+    Status::timeout(format!("Timeout: Too large resource version: {asked}, current: {reached}"))
+        .causes(vec![cause])
+        .retry_after(1)
+}
+
+/// What a client is told of a failure of the store.
+pub fn status_of(error: &store::Error) -> Status {
+    match error {
+        store::Error::Compacted { .. } => Status::expired("The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter."),
+        store::Error::Future { asked, newest } => too_large_revision(*asked, *newest),
+        store::Error::TooLarge { .. } => Status::too_large("etcdserver: request is too large"),
+        store::Error::Slow | store::Error::Unavailable(_) => Status::unavailable("the store is unavailable, try again").retry_after(1),
+        store::Error::Unknown(_) => Status::timeout("the store did not answer in time, the change may have happened").retry_after(1),
+        store::Error::Corrupt(_) => {
+            error!(%error, "the store is damaged");
+            Status::internal("the stored object is damaged")
+        }
+        store::Error::NoLease => Status::internal("the lease of the object has ended"),
+    }
+}

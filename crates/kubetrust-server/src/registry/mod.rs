@@ -1,0 +1,60 @@
+//! The resource registry: one set of functions for every resource of the table.
+
+pub mod cache;
+pub mod continue_token;
+pub mod create;
+pub mod delete;
+pub mod list;
+pub mod object;
+pub mod options;
+pub mod read;
+pub mod select;
+pub mod target;
+pub mod update;
+pub mod watch;
+pub mod write;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kubetrust_api::status::Status;
+use kubetrust_store::Store;
+
+use cache::{Cache, Table};
+use target::Target;
+
+/// The objects of the cluster: reads go to the cache, writes to the store.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    cache: Arc<Cache>,
+    root: Bytes,
+}
+
+impl Registry {
+    /// Over a cache whose keys begin with `root` (`/registry/`).
+    pub fn new(cache: Arc<Cache>, root: Bytes) -> Self {
+        Self { cache, root }
+    }
+
+    /// The cache.
+    pub fn cache(&self) -> &Arc<Cache> {
+        &self.cache
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        self.cache.store()
+    }
+
+    fn table(&self, target: &Target) -> Result<&Arc<Table>, Status> {
+        self.cache.table(target.resource.storage).ok_or_else(Status::no_such_path)
+    }
+
+    fn key(&self, target: &Target) -> Bytes {
+        target.key(&self.root)
+    }
+
+    fn prefix(&self, target: &Target) -> Vec<u8> {
+        target.prefix(&self.root)
+    }
+}

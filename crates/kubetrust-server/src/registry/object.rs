@@ -1,0 +1,167 @@
+//! One stored object, ready to be sent.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kubetrust_store::Revision;
+use serde_json::Value;
+
+/// An object at one revision, as clients get it: JSON with its `resourceVersion`.
+///
+/// The bytes are made once and shared by every answer and every watch.
+#[derive(Debug)]
+pub struct Object {
+    /// Its `resourceVersion`: the revision of its last write, or of its removal for one that a watch reports deleted.
+    pub revision: Revision,
+    /// The whole JSON text.
+    pub json: Bytes,
+    /// Where `"metadata"` begins: all before it is `{"apiVersion":…,"kind":…,`, which items of a list leave out.
+    body: usize,
+    parsed: OnceLock<Option<Arc<Value>>>,
+}
+
+impl Object {
+    /// From what is stored, which has no `resourceVersion`, or one that means nothing.
+    ///
+    /// `None` if it is no JSON object with metadata.
+    pub fn from_stored(stored: &[u8], revision: Revision) -> Option<Self> {
+        if let Some(at) = canonical_metadata(stored) {
+            return Some(Self::spliced(stored, at, revision));
+        }
+        let mut value: Value = serde_json::from_slice(stored).ok()?;
+        value.get_mut("metadata")?.as_object_mut()?.shift_remove("resourceVersion");
+        let text = to_stored(&value)?;
+        let at = canonical_metadata(&text)?;
+        Some(Self::spliced(&text, at, revision))
+    }
+
+    /// Puts the revision first into the metadata, whose brace opens just before `at`.
+    fn spliced(stored: &[u8], at: usize, revision: Revision) -> Self {
+        let mut json = BytesMut::with_capacity(stored.len() + 42);
+        json.put_slice(&stored[..at]);
+        json.put_slice(b"\"resourceVersion\":\"");
+        json.put_slice(revision.to_string().as_bytes());
+        json.put_slice(if stored.get(at) == Some(&b'}') { b"\"" } else { b"\"," });
+        json.put_slice(&stored[at..]);
+        Self { revision, json: json.freeze(), body: at - METADATA.len(), parsed: OnceLock::new() }
+    }
+
+    /// An object that was not stored, for the answer to a dry run: it has no revision.
+    pub fn unstored(text: Vec<u8>) -> Self {
+        let body = canonical_metadata(&text).map_or(0, |at| at - METADATA.len());
+        Self { revision: 0, json: text.into(), body, parsed: OnceLock::new() }
+    }
+
+    /// The same object, at the revision of its removal.
+    pub fn removed_at(&self, revision: Revision) -> Self {
+        let mut value = self.value().as_ref().clone();
+        if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.shift_remove("resourceVersion");
+        }
+        to_stored(&value).and_then(|text| Self::from_stored(&text, revision)).unwrap_or(Self {
+            revision,
+            json: self.json.clone(),
+            body: self.body,
+            parsed: OnceLock::new(),
+        })
+    }
+
+    /// What stands in a list: the object without `apiVersion` and `kind`, and without its opening brace.
+    pub fn item(&self) -> Bytes {
+        self.json.slice(self.body..)
+    }
+
+    /// The object, parsed at the first call.
+    pub fn value(&self) -> Arc<Value> {
+        let parsed = self.parsed.get_or_init(|| serde_json::from_slice(&self.json).ok().map(Arc::new));
+        parsed.clone().unwrap_or_default()
+    }
+
+    /// The object, parsed and not kept: for passing over many.
+    pub fn parse(&self) -> Value {
+        match self.parsed.get() {
+            Some(Some(value)) => value.as_ref().clone(),
+            _ => serde_json::from_slice(&self.json).unwrap_or_default(),
+        }
+    }
+}
+
+const METADATA: &[u8] = b"\"metadata\":{";
+
+/// The bytes that are stored: `apiVersion`, `kind`, `metadata` without its `resourceVersion`, and then the rest.
+///
+/// `None` if the value is no object.
+pub fn to_stored(value: &Value) -> Option<Vec<u8>> {
+    let fields = value.as_object()?;
+    let mut out = Vec::with_capacity(512);
+    out.push(b'{');
+    for (index, name) in ["apiVersion", "kind"].into_iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        serde_json::to_writer(&mut out, name).ok()?;
+        out.push(b':');
+        serde_json::to_writer(&mut out, fields.get(name)?).ok()?;
+    }
+    out.extend_from_slice(b",\"metadata\":{");
+    let metadata = fields.get("metadata")?.as_object()?;
+    let mut first = true;
+    for (name, value) in metadata.iter().filter(|(name, _)| *name != "resourceVersion") {
+        write_field(&mut out, &mut first, name, value)?;
+    }
+    out.push(b'}');
+    let mut first = false;
+    for (name, value) in fields.iter().filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind" | "metadata")) {
+        write_field(&mut out, &mut first, name, value)?;
+    }
+    out.push(b'}');
+    Some(out)
+}
+
+fn write_field(out: &mut Vec<u8>, first: &mut bool, name: &str, value: &Value) -> Option<()> {
+    if !std::mem::take(first) {
+        out.push(b',');
+    }
+    serde_json::to_writer(&mut *out, name).ok()?;
+    out.push(b':');
+    serde_json::to_writer(&mut *out, value).ok()
+}
+
+/// Where the content of the metadata begins, if the text has the shape that [`to_stored`] gives it.
+fn canonical_metadata(text: &[u8]) -> Option<usize> {
+    let rest = text.strip_prefix(b"{\"apiVersion\":\"")?;
+    let version = rest.iter().position(|byte| *byte == b'"')?;
+    let rest = rest[version..].strip_prefix(b"\",\"kind\":\"")?;
+    let kind = rest.iter().position(|byte| *byte == b'"')?;
+    let rest = rest[kind..].strip_prefix(b"\",\"metadata\":{")?;
+    // One that is stored with a revision of its own (another server wrote it) takes the slow way.
+    (!rest.starts_with(b"\"resourceVersion\"")).then_some(text.len() - rest.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_object_carries_its_revision_whatever_way_it_was_stored() {
+        for stored in [
+            r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{}}"#,
+            r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p"},"spec":{}}"#,
+            r#"{"apiVersion":"v1","kind":"Pod","metadata":{"resourceVersion":"3","name":"p"},"spec":{}}"#,
+            r#"{"kind":"Pod","metadata":{"name":"p","resourceVersion":"3"},"spec":{},"apiVersion":"v1"}"#,
+        ] {
+            let object = Object::from_stored(stored.as_bytes(), 17).unwrap();
+            let want = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"resourceVersion":"17","name":"p"},"spec":{}}"#;
+            assert_eq!(object.json, want, "{stored}");
+            assert_eq!(object.item(), r#""metadata":{"resourceVersion":"17","name":"p"},"spec":{}}"#);
+            assert_eq!(object.removed_at(18).value()["metadata"], json!({"resourceVersion": "18", "name": "p"}));
+        }
+        let empty = Object::from_stored(br#"{"apiVersion":"v1","kind":"X","metadata":{}}"#, 1).unwrap();
+        assert_eq!(empty.json, r#"{"apiVersion":"v1","kind":"X","metadata":{"resourceVersion":"1"}}"#);
+        for damaged in ["", "[]", "{}", r#"{"apiVersion":"v1","kind":"X"}"#, r#"{"apiVersion":"v1","kind":"X","metadata":[]}"#] {
+            assert!(Object::from_stored(damaged.as_bytes(), 1).is_none(), "{damaged}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Changing objects: update, patch, and the subresources that change a part.
+
+use std::sync::Arc;
+
+use kubetrust_api::status::{Cause, Status};
+use kubetrust_api::{default, strategy, validate};
+use kubetrust_store::{Expect, Revision};
+use serde_json::Value;
+
+use super::Registry;
+use super::create::unstored;
+use super::object::Object;
+use super::target::Target;
+use super::write::{ATTEMPTS, Stored, Writer, has_finalizers, metadata_mut, metadata_text, modified, refuse};
+use crate::admission::{Operation, Verb};
+
+/// An object after a change, and whether it is new.
+#[derive(Debug)]
+pub struct Updated {
+    /// The object.
+    pub object: Arc<Object>,
+    /// Whether there was none before.
+    pub created: bool,
+}
+
+impl Registry {
+    /// Puts in place of the object what `change` makes of it. Without a revision in what it makes, it is tried again
+    /// over whatever another writer has left there.
+    pub async fn update(
+        &self,
+        target: &Target,
+        writer: Writer<'_>,
+        mut change: impl FnMut(&Value) -> Result<Value, Status>,
+    ) -> Result<Updated, Status> {
+        for _ in 0..ATTEMPTS {
+            self.cache.fresh().await?;
+            let Some(old) = self.cached(target) else {
+                return self.create_by_update(target, writer, &mut change).await;
+            };
+            let before = old.value();
+            let new = change(&before)?;
+            let conditional = check_identity(target, &new, &before, old.revision)?;
+            match self.update_once(target, writer, &old, &before, new).await? {
+                Some(object) => return Ok(Updated { object, created: false }),
+                None if conditional => return Err(modified(target)),
+                None => {}
+            }
+        }
+        Err(modified(target))
+    }
+
+    /// `None` if another writer was faster.
+    async fn update_once(
+        &self,
+        target: &Target,
+        writer: Writer<'_>,
+        old: &Arc<Object>,
+        before: &Value,
+        mut new: Value,
+    ) -> Result<Option<Arc<Object>>, Status> {
+        let resource = target.resource;
+        keep_identity(&mut new, before);
+        let subresource = target.subresource.map_or("", |subresource| subresource.name);
+        default::apply(resource, &mut new);
+        strategy::prepare_for_update(resource, subresource, &mut new, before);
+        let mut operation = Operation {
+            user: writer.user,
+            verb: Verb::Update,
+            resource,
+            subresource: target.subresource,
+            namespace: &target.namespace,
+            name: &target.name,
+            object: new,
+            old: Some(before),
+            dry_run: writer.dry_run,
+        };
+        writer.admission.mutate(&mut operation).await?;
+        refuse(resource, &target.name, validate::update(resource, subresource, &operation.object, before))?;
+        let admitted = writer.admission.validate(operation).await?;
+        if writer.dry_run {
+            return unstored(admitted.object()).map(Some);
+        }
+        if same(admitted.object(), before) {
+            return Ok(Some(Arc::clone(old)));
+        }
+        let key = self.key(target);
+        if is_released(admitted.object()) {
+            let last = unstored(admitted.object())?;
+            return match self.remove(key, old.revision, admitted).await? {
+                Ok(revision) => Ok(Some(Arc::new(last.removed_at(revision)))),
+                Err(_) => Ok(None),
+            };
+        }
+        match self.store_object(key, admitted, Expect::Modified(old.revision)).await? {
+            Stored::Done(object) => Ok(Some(object)),
+            Stored::Conflict(None) => Err(target.not_found()),
+            Stored::Conflict(Some(_)) => Ok(None),
+        }
+    }
+
+    /// An update of something that is not there: some resources are created by it.
+    async fn create_by_update(
+        &self,
+        target: &Target,
+        writer: Writer<'_>,
+        change: &mut impl FnMut(&Value) -> Result<Value, Status>,
+    ) -> Result<Updated, Status> {
+        if target.subresource.is_some() || !strategy::allows_create_on_update(target.resource) {
+            return Err(target.not_found());
+        }
+        let new = change(&Value::Null)?;
+        if !metadata_text(&new, "resourceVersion").is_empty() || !metadata_text(&new, "uid").is_empty() {
+            return Err(target.not_found());
+        }
+        let object = self.create(target, writer, new).await?;
+        Ok(Updated { object, created: true })
+    }
+}
+
+/// Holds what a client says of the object's identity against what it is. Whether it named the revision.
+fn check_identity(target: &Target, new: &Value, before: &Value, revision: Revision) -> Result<bool, Status> {
+    let name = metadata_text(new, "name");
+    if name != target.name {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            target.name
+        )));
+    }
+    let namespace = metadata_text(new, "namespace");
+    if !namespace.is_empty() && namespace != target.namespace {
+        return Err(Status::bad_request(format!(
+            "the namespace of the object ({namespace}) does not match the namespace on the URL ({})",
+            target.namespace
+        )));
+    }
+    let (said, is) = (metadata_text(new, "uid"), metadata_text(before, "uid"));
+    if !said.is_empty() && said != is {
+        return Err(target.conflict(&format!("Precondition failed: UID in precondition: {said}, UID in object meta: {is}")));
+    }
+    match metadata_text(new, "resourceVersion") {
+        "" => Ok(false),
+        said => match said.parse::<Revision>() {
+            Ok(said) if said == revision => Ok(true),
+            Ok(_) => Err(modified(target)),
+            Err(_) => {
+                let cause = Cause {
+                    reason: "FieldValueInvalid",
+                    message: format!("Invalid value: {said:?}: must be specified for an update"),
+                    field: "metadata.resourceVersion".into(),
+                };
+                refuse(target.resource, &target.name, vec![cause]).map(|()| false)
+            }
+        },
+    }
+}
+
+/// What no client changes: it is as it was, whatever was sent.
+fn keep_identity(new: &mut Value, before: &Value) {
+    let metadata = metadata_mut(new);
+    metadata.shift_remove("resourceVersion");
+    metadata.shift_remove("selfLink");
+    metadata.shift_remove("managedFields");
+    for field in ["namespace", "uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        match &before["metadata"][field] {
+            Value::Null => {
+                metadata.shift_remove(field);
+            }
+            value => {
+                metadata.insert(field.into(), value.clone());
+            }
+        }
+    }
+}
+
+/// Whether nothing but the revision differs: such an update is not written, as upstream does not.
+fn same(new: &Value, before: &Value) -> bool {
+    let (Some(new), Some(before)) = (new.as_object(), before.as_object()) else { return false };
+    let differs = |name: &String| match name.as_str() {
+        "metadata" => !same_metadata(new.get("metadata"), before.get("metadata")),
+        name => new.get(name) != before.get(name),
+    };
+    new.len() == before.len() && !new.keys().any(differs)
+}
+
+fn same_metadata(new: Option<&Value>, before: Option<&Value>) -> bool {
+    let without_revision = |value: Option<&Value>| {
+        let mut map = value.and_then(Value::as_object).cloned().unwrap_or_default();
+        map.shift_remove("resourceVersion");
+        map
+    };
+    without_revision(new) == without_revision(before)
+}
+
+/// Whether it was to be deleted and the last finalizer has let go of it.
+fn is_released(object: &Value) -> bool {
+    let metadata = &object["metadata"];
+    let grace = metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
+    metadata["deletionTimestamp"].is_string() && grace == 0 && !has_finalizers(object) && !strategy::has_spec_finalizers(object)
+}

@@ -1,0 +1,154 @@
+//! What all writes share: who writes, and how an admitted object reaches the store.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use kubetrust_api::resource::Resource;
+use kubetrust_api::status::{Cause, Status};
+use kubetrust_auth::user::User;
+use kubetrust_store::{Change, Expect, Outcome, Revision, Write};
+use serde_json::Value;
+
+use super::Registry;
+use super::cache::status_of;
+use super::object::{Object, to_stored};
+use super::target::Target;
+use crate::admission::{Admission, Admitted};
+
+/// Largest object that is stored, in bytes: what etcd takes by default.
+pub const MAX_OBJECT: usize = 1_572_864;
+/// How often a write that meets another one is tried, when it may go over whatever it finds.
+pub const ATTEMPTS: usize = 32;
+
+/// Who writes, and under which rules.
+#[derive(Clone, Copy, Debug)]
+pub struct Writer<'a> {
+    /// Who asks.
+    pub user: &'a User,
+    /// What it has to pass.
+    pub admission: &'a Admission,
+    /// When.
+    pub now: Timestamp,
+    /// Whether everything is done but the last step.
+    pub dry_run: bool,
+}
+
+/// How a write to the store ended.
+#[derive(Debug)]
+pub(super) enum Stored {
+    /// It is durable.
+    Done(Arc<Object>),
+    /// Something else is there: this revision, or nothing.
+    Conflict(Option<Revision>),
+}
+
+impl Registry {
+    /// Stores an object under a check, and waits until reads show it.
+    pub(super) async fn store_object(&self, key: Bytes, admitted: Admitted, expect: Expect) -> Result<Stored, Status> {
+        let bytes = to_stored(admitted.object()).ok_or_else(|| Status::internal("the object has no metadata"))?;
+        if bytes.len() > MAX_OBJECT {
+            return Err(Status::too_large(format!(
+                "Request entity too large: the object has {} bytes, the limit is {MAX_OBJECT}",
+                bytes.len()
+            )));
+        }
+        let value = Bytes::from(bytes);
+        let change = Change::Put { value: value.clone(), lease: None };
+        match self.commit(key, expect, change).await? {
+            Ok(revision) => {
+                let object = Object::from_stored(&value, revision);
+                Ok(Stored::Done(Arc::new(object.ok_or_else(|| Status::internal("the object has no metadata"))?)))
+            }
+            Err(current) => Ok(Stored::Conflict(current)),
+        }
+    }
+
+    /// Removes an object under a check. The revision of the removal, or what is there instead.
+    pub(super) async fn remove(&self, key: Bytes, expect: Revision, _admitted: Admitted) -> Result<Result<Revision, Option<Revision>>, Status> {
+        self.commit(key, Expect::Modified(expect), Change::Delete).await
+    }
+
+    async fn commit(&self, key: Bytes, expect: Expect, change: Change) -> Result<Result<Revision, Option<Revision>>, Status> {
+        let write = Write { key, expect: Some(expect), change: Some(change) };
+        match self.store().commit(vec![write]).await.map_err(|error| status_of(&error))? {
+            Outcome::Committed(revision) => {
+                // Whoever was answered finds the write in the cache; it is durable even where this takes too long.
+                let _ = self.cache.wait_for(revision).await;
+                Ok(Ok(revision))
+            }
+            Outcome::Conflict { current, .. } => {
+                Ok(Err(current.into_iter().next().flatten().map(|kv| kv.modified)))
+            }
+        }
+    }
+}
+
+/// 409 for a change of something that has changed since.
+pub(super) fn modified(target: &Target) -> Status {
+    target.conflict("the object has been modified; please apply your changes to the latest version and try again")
+}
+
+/// 422 with these faults, or nothing.
+pub(super) fn refuse(resource: &Resource, name: &str, faults: Vec<Cause>) -> Result<(), Status> {
+    if faults.is_empty() { Ok(()) } else { Err(Status::invalid(resource.group, resource.kind, name, faults)) }
+}
+
+/// A random UID (RFC 9562, version 4).
+pub fn new_uid() -> String {
+    let mut bytes = [0_u8; 16];
+    // The generator of aws-lc fails only where the system has no randomness at all; then the UIDs are what matters least.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+/// Letters and digits that make no words and are not mistaken for each other (`k8s.io/apimachinery/pkg/util/rand`).
+const SUFFIX: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+const SUFFIX_LENGTH: usize = 5;
+/// Longest base of a generated name, in bytes.
+const MAX_BASE: usize = 63 - SUFFIX_LENGTH;
+
+/// A name from `generateName`.
+pub(super) fn generated_name(base: &str) -> String {
+    let mut end = base.len().min(MAX_BASE);
+    while !base.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut random = [0_u8; SUFFIX_LENGTH];
+    let _ = aws_lc_rs::rand::fill(&mut random);
+    let suffix: String = random.iter().map(|byte| char::from(SUFFIX[usize::from(*byte) % SUFFIX.len()])).collect();
+    format!("{}{suffix}", &base[..end])
+}
+
+/// The metadata of an object, made if it has none.
+pub(super) fn metadata_mut(object: &mut Value) -> &mut serde_json::Map<String, Value> {
+    if !object.is_object() {
+        *object = Value::Object(serde_json::Map::new());
+    }
+    let metadata = &mut object["metadata"];
+    if !metadata.is_object() {
+        *metadata = Value::Object(serde_json::Map::new());
+    }
+    match metadata {
+        Value::Object(map) => map,
+        _ => unreachable!("it was made an object just above"),
+    }
+}
+
+/// `metadata.NAME` as text, empty where there is none.
+pub(super) fn metadata_text<'a>(object: &'a Value, name: &str) -> &'a str {
+    object["metadata"][name].as_str().unwrap_or_default()
+}
+
+/// Whether `metadata.finalizers` names any.
+pub(super) fn has_finalizers(object: &Value) -> bool {
+    object["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty())
+}
+
+/// A time as objects carry it: RFC 3339, whole seconds, UTC.
+pub fn time_text(now: Timestamp) -> String {
+    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
