@@ -6,3 +6,6 @@
 
 pub mod resource;
 pub mod status;
+pub mod meta;
+pub mod select;
+pub mod validate;

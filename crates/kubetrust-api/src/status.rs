@@ -154,7 +154,13 @@ impl Status {
     /// 422: the object has faults; all of them, in order.
     pub fn invalid(group: &str, kind: &str, name: &str, causes: Vec<Cause>) -> Self {
         let qualified = crate::resource::qualified(group, kind);
-        let faults: Vec<String> = causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+        let mut faults: Vec<String> = Vec::with_capacity(causes.len());
+        for fault in causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)) {
+            // As upstream: each text once.
+            if !faults.contains(&fault) {
+                faults.push(fault);
+            }
+        }
         let list = match faults.as_slice() {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
