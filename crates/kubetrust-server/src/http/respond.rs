@@ -159,11 +159,15 @@ fn pieces(resource: &Resource, list: List) -> VecDeque<Bytes> {
     pieces
 }
 
-/// A watch: one event a line, until it ends.
-pub fn watch(resource: &'static Resource, watch: Watch, style: Style) -> Reply {
-    let lines = stream::unfold((watch, true), move |(mut watch, first)| async move {
-        let event = watch.next().await?;
-        Some((line(resource, &event, style, first), (watch, false)))
+/// A watch: one event a line, until it ends or the server stops.
+pub fn watch(resource: &'static Resource, watch: Watch, style: Style, stop: tokio::sync::watch::Receiver<bool>) -> Reply {
+    let lines = stream::unfold((watch, stop, true), move |(mut watch, mut stop, first)| async move {
+        let event = tokio::select! {
+            biased;
+            event = watch.next() => event?,
+            _ = stop.wait_for(|stop| *stop) => return None,
+        };
+        Some((line(resource, &event, style, first), (watch, stop, false)))
     });
     let mut reply = bytes(200, "application/json", Bytes::new());
     *reply.body_mut() = Answer::stream(lines);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kubetrust_api::meta;
 use kubetrust_api::resource::Scope;
 use kubetrust_api::status::Status;
 use kubetrust_api::{default, strategy, validate};
@@ -11,7 +12,7 @@ use serde_json::Value;
 use super::Registry;
 use super::object::Object;
 use super::target::Target;
-use super::write::{Stored, Writer, generated_name, metadata_mut, metadata_text, new_uid, refuse, time_text};
+use super::write::{Stored, Writer, generated_name, metadata_mut, new_uid, refuse};
 use crate::admission::{Operation, Verb};
 
 /// How many generated names are tried before the client is told to try again.
@@ -30,9 +31,9 @@ impl Registry {
             metadata.shift_remove(field);
         }
         metadata.insert("uid".into(), new_uid().into());
-        metadata.insert("creationTimestamp".into(), time_text(writer.now).into());
-        let base = metadata_text(&object, "generateName").to_owned();
-        let generated = metadata_text(&object, "name").is_empty() && !base.is_empty();
+        metadata.insert("creationTimestamp".into(), meta::time(writer.now).into());
+        let base = meta::text(&object, "generateName").to_owned();
+        let generated = meta::text(&object, "name").is_empty() && !base.is_empty();
 
         for _ in 0..NAMES {
             let mut object = object.clone();
@@ -56,7 +57,7 @@ impl Registry {
 
     async fn create_named(&self, target: &Target, writer: Writer<'_>, object: Value) -> Result<Arc<Object>, Status> {
         let resource = target.resource;
-        let name = metadata_text(&object, "name").to_owned();
+        let name = meta::text(&object, "name").to_owned();
         let named = Target { name: name.clone(), ..target.clone() };
         let mut operation = Operation {
             user: writer.user,
@@ -96,7 +97,7 @@ pub(super) fn unstored(object: &Value) -> Result<Arc<Object>, Status> {
 
 /// Puts the object into the namespace of the request; 400 where it says another.
 fn place(target: &Target, object: &mut Value) -> Result<(), Status> {
-    let said = metadata_text(object, "namespace").to_owned();
+    let said = meta::text(object, "namespace").to_owned();
     if target.resource.scope == Scope::Cluster {
         metadata_mut(object).shift_remove("namespace");
         return Ok(());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kubetrust_api::meta;
 use kubetrust_api::status::{Cause, Status};
 use kubetrust_api::strategy;
 use serde_json::Value;
@@ -12,7 +13,7 @@ use super::object::Object;
 use super::options::ListOptions;
 use super::select::Selection;
 use super::target::Target;
-use super::write::{ATTEMPTS, Stored, Writer, has_finalizers, metadata_mut, metadata_text, modified, time_text};
+use super::write::{ATTEMPTS, Stored, Writer, has_finalizers, metadata_mut, modified};
 use crate::admission::{Operation, Verb};
 
 /// What becomes of the objects that name the removed one as their owner.
@@ -184,8 +185,8 @@ impl Registry {
         for object in &found.items {
             let value = object.value();
             let one = Target {
-                namespace: metadata_text(&value, "namespace").to_owned(),
-                name: metadata_text(&value, "name").to_owned(),
+                namespace: meta::text(&value, "namespace").to_owned(),
+                name: meta::text(&value, "name").to_owned(),
                 ..target.clone()
             };
             match self.delete(&one, writer, options).await {
@@ -199,7 +200,7 @@ impl Registry {
 }
 
 fn check_preconditions(target: &Target, options: &DeleteOptions, before: &Value, old: &Object) -> Result<(), Status> {
-    let uid = metadata_text(before, "uid");
+    let uid = meta::text(before, "uid");
     if let Some(wanted) = &options.uid
         && wanted != uid
     {
@@ -240,7 +241,7 @@ fn mark(target: &Target, options: &DeleteOptions, before: &Value, now: jiff::Tim
     let known = metadata.get("deletionGracePeriodSeconds").and_then(Value::as_i64);
     if !already || known.is_some_and(|known| grace < known) {
         let at = now.checked_add(jiff::SignedDuration::from_secs(grace)).unwrap_or(now);
-        metadata.insert("deletionTimestamp".into(), time_text(at).into());
+        metadata.insert("deletionTimestamp".into(), meta::time(at).into());
         metadata.insert("deletionGracePeriodSeconds".into(), grace.into());
         if let Some(generation) = metadata.get("generation").and_then(Value::as_i64) {
             metadata.insert("generation".into(), (generation + 1).into());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kubetrust_api::meta;
 use kubetrust_api::status::{Cause, Status};
 use kubetrust_api::{default, strategy, validate};
 use kubetrust_store::{Expect, Revision};
@@ -11,7 +12,7 @@ use super::Registry;
 use super::create::unstored;
 use super::object::Object;
 use super::target::Target;
-use super::write::{ATTEMPTS, Stored, Writer, has_finalizers, metadata_mut, metadata_text, modified, refuse};
+use super::write::{ATTEMPTS, Stored, Writer, has_finalizers, metadata_mut, modified, refuse};
 use crate::admission::{Operation, Verb};
 
 /// An object after a change, and whether it is new.
@@ -109,7 +110,7 @@ impl Registry {
             return Err(target.not_found());
         }
         let new = change(&Value::Null)?;
-        if !metadata_text(&new, "resourceVersion").is_empty() || !metadata_text(&new, "uid").is_empty() {
+        if !meta::text(&new, "resourceVersion").is_empty() || !meta::text(&new, "uid").is_empty() {
             return Err(target.not_found());
         }
         let object = self.create(target, writer, new).await?;
@@ -119,25 +120,25 @@ impl Registry {
 
 /// Holds what a client says of the object's identity against what it is. Whether it named the revision.
 fn check_identity(target: &Target, new: &Value, before: &Value, revision: Revision) -> Result<bool, Status> {
-    let name = metadata_text(new, "name");
+    let name = meta::text(new, "name");
     if name != target.name {
         return Err(Status::bad_request(format!(
             "the name of the object ({name}) does not match the name on the URL ({})",
             target.name
         )));
     }
-    let namespace = metadata_text(new, "namespace");
+    let namespace = meta::text(new, "namespace");
     if !namespace.is_empty() && namespace != target.namespace {
         return Err(Status::bad_request(format!(
             "the namespace of the object ({namespace}) does not match the namespace on the URL ({})",
             target.namespace
         )));
     }
-    let (said, is) = (metadata_text(new, "uid"), metadata_text(before, "uid"));
+    let (said, is) = (meta::text(new, "uid"), meta::text(before, "uid"));
     if !said.is_empty() && said != is {
         return Err(target.conflict(&format!("Precondition failed: UID in precondition: {said}, UID in object meta: {is}")));
     }
-    match metadata_text(new, "resourceVersion") {
+    match meta::text(new, "resourceVersion") {
         "" => Ok(false),
         said => match said.parse::<Revision>() {
             Ok(said) if said == revision => Ok(true),

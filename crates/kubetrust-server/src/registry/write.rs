@@ -138,17 +138,7 @@ pub(super) fn metadata_mut(object: &mut Value) -> &mut serde_json::Map<String, V
     }
 }
 
-/// `metadata.NAME` as text, empty where there is none.
-pub(super) fn metadata_text<'a>(object: &'a Value, name: &str) -> &'a str {
-    object["metadata"][name].as_str().unwrap_or_default()
-}
-
 /// Whether `metadata.finalizers` names any.
 pub(super) fn has_finalizers(object: &Value) -> bool {
     object["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty())
-}
-
-/// A time as objects carry it: RFC 3339, whole seconds, UTC.
-pub fn time_text(now: Timestamp) -> String {
-    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

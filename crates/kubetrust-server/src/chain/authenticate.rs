@@ -1,0 +1,59 @@
+//! Who is asking.
+
+use std::borrow::Cow;
+
+use kubetrust_api::status::Status;
+use kubetrust_auth::authn::{Authenticators, Lookup, Presented};
+use tracing::{Level, debug, enabled};
+
+use super::{Identity, Received};
+
+/// A request of which is known who makes it.
+pub struct Authenticated {
+    pub(super) received: Received,
+    pub(super) identity: Identity,
+    pub(super) warnings: Vec<Cow<'static, str>>,
+}
+
+impl Authenticated {
+    /// The request.
+    pub fn received(&self) -> &Received {
+        &self.received
+    }
+
+    /// Who makes it.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}
+
+/// Asks every scheme, and takes the credentials out of the request. 401 where something was presented and refused,
+/// or nothing was and anonymous requests are not allowed.
+pub fn authenticate(
+    mut received: Received,
+    authenticators: &Authenticators,
+    lookup: &dyn Lookup,
+) -> Result<Authenticated, (Status, Received)> {
+    let presented = Presented {
+        peer: received.connection.peer.as_ref(),
+        headers: &received.head.headers,
+        path: &received.info.path,
+        now: received.now,
+    };
+    let verdict = authenticators.authenticate(&presented, lookup);
+    if enabled!(Level::DEBUG) {
+        let explanation = authenticators.explain(&presented, lookup);
+        debug!(path = %received.info.path, remote = %received.connection.remote, %explanation, "authentication");
+    }
+    match verdict {
+        Ok(authenticated) => {
+            authenticators.strip(authenticated.scheme, &mut received.head.headers);
+            let identity = Identity { user: authenticated.user, by: None };
+            Ok(Authenticated { received, identity, warnings: authenticated.warnings })
+        }
+        Err(refusal) => {
+            debug!(path = %received.info.path, remote = %received.connection.remote, %refusal, "unable to authenticate the request");
+            Err((Status::unauthorized(), received))
+        }
+    }
+}

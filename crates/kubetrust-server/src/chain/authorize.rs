@@ -1,0 +1,65 @@
+//! Whether they may.
+
+use std::borrow::Cow;
+
+use kubetrust_api::status::Status;
+use kubetrust_auth::authz::{Authorizer, Decision, forbidden_status};
+use kubetrust_auth::user::User;
+
+use super::{Authenticated, Identity, Received};
+
+/// A request that may be served. Only [`authorize`] makes one.
+pub struct Authorized {
+    received: Received,
+    identity: Identity,
+    warnings: Vec<Cow<'static, str>>,
+    reason: String,
+}
+
+impl Authorized {
+    /// The request.
+    pub fn received(&self) -> &Received {
+        &self.received
+    }
+
+    /// Who it acts as.
+    pub fn user(&self) -> &User {
+        &self.identity.user
+    }
+
+    /// Who it acts as, and by whom.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Why it is allowed.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// What the client should be warned of.
+    pub fn warnings(&self) -> &[Cow<'static, str>] {
+        &self.warnings
+    }
+
+    /// The request, to read its body.
+    pub fn into_parts(self) -> (Received, Identity) {
+        (self.received, self.identity)
+    }
+}
+
+/// Asks the authorizers; 403 unless one allows it.
+pub fn authorize(request: Authenticated, authorizer: &Authorizer) -> Result<Authorized, (Status, Authenticated)> {
+    match authorizer.authorize(&request.identity.user, &request.received.info.attributes) {
+        Decision::Allow(reason) => Ok(Authorized {
+            received: request.received,
+            identity: request.identity,
+            warnings: request.warnings,
+            reason: reason.to_string(),
+        }),
+        Decision::Deny(reason) | Decision::NoOpinion(reason) => {
+            let status = forbidden_status(&request.identity.user, &request.received.info.attributes, &reason.to_string());
+            Err((status, request))
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The REST verbs of every resource: from an authorized request to the registry, and back to an answer.
+
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use kubetrust_api::decode::{self, FieldValidation};
+use kubetrust_api::patch;
+use kubetrust_api::resource::{Kept, Resource};
+use kubetrust_api::status::{Cause, Status};
+use serde_json::Value;
+
+use crate::ApiServer;
+use crate::chain::{Authorized, Identity, Received};
+use crate::http::accept::{self, Form};
+use crate::http::query::Query;
+use crate::http::respond::{self, Reply, Style};
+use crate::http::body;
+use crate::registry::delete::{DeleteOptions, Deleted, dry_run};
+use crate::registry::options::ListOptions;
+use crate::registry::select::Selection;
+use crate::registry::target::Target;
+use crate::registry::write::Writer;
+use crate::subresources;
+
+/// What every verb needs of its request.
+pub struct Call<'a> {
+    /// The server.
+    pub server: &'a ApiServer,
+    /// What it is about.
+    pub target: Target,
+    /// Who asks.
+    pub identity: Identity,
+    /// How the answer is wanted.
+    pub style: Style,
+    /// The query.
+    pub query: Query,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// What the client is to be warned of.
+    pub warnings: Vec<String>,
+}
+
+/// Serves a request for a resource.
+pub async fn serve(server: &ApiServer, request: Authorized) -> Result<Reply, Status> {
+    let mut warnings: Vec<String> = request.warnings().iter().map(ToString::to_string).collect();
+    let (received, identity) = request.into_parts();
+    let Received { head, body, info, now, .. } = received;
+    let attributes = info.resource().ok_or_else(Status::no_such_path)?;
+    let target = Target::of(attributes)?;
+    let many = matches!(attributes.verb.as_str(), "list" | "watch" | "deletecollection");
+    let style = Style::of(accept::negotiate(&head.headers, many)?, &info.query, now)?;
+    let verb = attributes.verb.clone();
+    let mut call = Call { server, target, identity, style, query: info.query, headers: head.headers, warnings: Vec::new() };
+    // A subresource of the resource's own kind changes a part of the object: the verbs are the same.
+    let is_part = call.target.subresource.is_none_or(|subresource| subresource.kind == call.target.resource.kind);
+    let mut reply = if !is_part || call.target.resource.kept == Kept::Answered {
+        subresources::serve(&mut call, &verb, body).await?
+    } else {
+        match verb.as_str() {
+            "get" => call.get().await?,
+            "list" => call.list().await?,
+            "watch" => call.watch().await?,
+            "create" => call.create(body).await?,
+            "update" => call.update(body).await?,
+            "patch" => call.patch(body).await?,
+            "delete" => call.delete(body).await?,
+            "deletecollection" => call.delete_collection(body).await?,
+            _ => return Err(Status::method_not_allowed()),
+        }
+    };
+    warnings.append(&mut call.warnings);
+    respond::warn(&mut reply, &warnings);
+    Ok(respond::compress(&call.headers, reply))
+}
+
+impl Call<'_> {
+    /// The one who writes, if this call does.
+    pub fn writer(&self) -> Result<Writer<'_>, Status> {
+        let mut faults = Vec::new();
+        let dry_run = dry_run(self.query.all("dryRun"), &mut faults);
+        if !faults.is_empty() {
+            let kind = match self.query.has("fieldManager") {
+                true => "PatchOptions",
+                false => "CreateOptions",
+            };
+            return Err(Status::invalid("meta.k8s.io", kind, "", faults));
+        }
+        Ok(Writer { user: &self.identity.user, admission: &self.server.admission, now: self.style.now, dry_run })
+    }
+
+    async fn get(&self) -> Result<Reply, Status> {
+        let object = self.server.registry.get(&self.target, &self.query).await?;
+        Ok(respond::object(200, self.target.resource, &object, self.style))
+    }
+
+    async fn list(&self) -> Result<Reply, Status> {
+        let options = ListOptions::for_list(&self.query)?;
+        let selection = Selection::of(self.target.resource, &self.query, &self.target.name)?;
+        let list = self.server.registry.list(&self.target, &options, &selection).await?;
+        Ok(respond::list(self.target.resource, list, self.style))
+    }
+
+    async fn watch(&self) -> Result<Reply, Status> {
+        let options = ListOptions::for_watch(&self.query)?;
+        let selection = Selection::of(self.target.resource, &self.query, &self.target.name)?;
+        let watch = self.server.registry.watch(&self.target, &options, selection).await?;
+        Ok(respond::watch(self.target.resource, watch, self.style, self.server.stop.clone()))
+    }
+
+    async fn create(&mut self, incoming: hyper::body::Incoming) -> Result<Reply, Status> {
+        if !self.target.name.is_empty() {
+            return Err(Status::method_not_allowed());
+        }
+        let object = self.decoded(&body::read(incoming).await?, self.target.resource)?;
+        let object = self.server.registry.create(&self.target, self.writer()?, object).await?;
+        Ok(respond::object(201, self.target.resource, &object, self.style))
+    }
+
+    async fn update(&mut self, incoming: hyper::body::Incoming) -> Result<Reply, Status> {
+        if self.target.name.is_empty() {
+            return Err(Status::method_not_allowed());
+        }
+        let object = self.decoded(&body::read(incoming).await?, self.target.resource)?;
+        let updated = self.server.registry.update(&self.target, self.writer()?, |_| Ok(object.clone())).await?;
+        let code = if updated.created { 201 } else { 200 };
+        Ok(respond::object(code, self.target.resource, &updated.object, self.style))
+    }
+
+    async fn patch(&mut self, incoming: hyper::body::Incoming) -> Result<Reply, Status> {
+        if self.target.name.is_empty() {
+            return Err(Status::method_not_allowed());
+        }
+        let media_type = media_type(&self.headers);
+        let Some(kind) = patch::Kind::of(media_type) else {
+            return Err(patch::unsupported(media_type));
+        };
+        let text = body::read(incoming).await?;
+        let prepared = patch::Patch::parse(kind, &text)?;
+        let validation = self.field_validation()?;
+        let resource = self.target.resource;
+        let mut warnings = Vec::new();
+        let updated = {
+            let warnings = &mut warnings;
+            let target = &self.target;
+            self.server
+                .registry
+                .update(target, self.writer()?, |old| {
+                    if old.is_null() {
+                        return Err(target.not_found());
+                    }
+                    let patched = prepared.apply(resource, old)?;
+                    let checked = decode::value(resource, patched, validation)?;
+                    *warnings = checked.warnings;
+                    Ok(checked.object)
+                })
+                .await?
+        };
+        self.warnings.append(&mut warnings);
+        Ok(respond::object(200, resource, &updated.object, self.style))
+    }
+
+    async fn delete(&self, incoming: hyper::body::Incoming) -> Result<Reply, Status> {
+        if self.target.name.is_empty() {
+            return Err(Status::method_not_allowed());
+        }
+        let options = self.delete_options(&body::read(incoming).await?)?;
+        let deleted = self.server.registry.delete(&self.target, self.writer()?, &options).await?;
+        match deleted {
+            Deleted::Marked(object) => Ok(respond::object(200, self.target.resource, &object, self.style)),
+            Deleted::Gone(object) if kubetrust_api::strategy::returns_deleted(self.target.resource) => {
+                Ok(respond::object(200, self.target.resource, &object, self.style))
+            }
+            Deleted::Gone(object) => {
+                let status = success(self.target.resource, &self.target.name, object.value()["metadata"]["uid"].as_str());
+                Ok(respond::value(200, &status, self.style.wanted.encoding))
+            }
+        }
+    }
+
+    async fn delete_collection(&self, incoming: hyper::body::Incoming) -> Result<Reply, Status> {
+        let options = self.delete_options(&body::read(incoming).await?)?;
+        let list = ListOptions::for_list(&self.query)?;
+        let selection = Selection::of(self.target.resource, &self.query, &self.target.name)?;
+        let deleted =
+            self.server.registry.delete_collection(&self.target, self.writer()?, &options, &list, &selection).await?;
+        let style = Style { wanted: accept::Wanted { form: Form::Object, ..self.style.wanted }, ..self.style };
+        Ok(respond::list(self.target.resource, deleted, style))
+    }
+
+    /// A body as an object of this resource.
+    pub fn decoded(&mut self, text: &[u8], resource: &'static Resource) -> Result<Value, Status> {
+        let decoded = decode::body(resource, text, media_type(&self.headers), self.field_validation()?)?;
+        self.warnings.extend(decoded.warnings);
+        Ok(decoded.object)
+    }
+
+    /// What happens to fields that the schema does not have.
+    pub fn field_validation(&self) -> Result<FieldValidation, Status> {
+        match self.query.get("fieldValidation") {
+            "" | "Warn" => Ok(FieldValidation::Warn),
+            "Strict" => Ok(FieldValidation::Strict),
+            "Ignore" => Ok(FieldValidation::Ignore),
+            other => {
+                let cause = Cause {
+                    reason: "FieldValueNotSupported",
+                    message: format!("Unsupported value: {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""),
+                    field: "fieldValidation".into(),
+                };
+                Err(Status::invalid("meta.k8s.io", "CreateOptions", "", vec![cause]))
+            }
+        }
+    }
+
+    fn delete_options(&self, text: &[u8]) -> Result<DeleteOptions, Status> {
+        let mut options = if text.is_empty() {
+            let mut value = serde_json::Map::new();
+            if self.query.has("propagationPolicy") {
+                value.insert("propagationPolicy".into(), self.query.get("propagationPolicy").into());
+            }
+            if self.query.has("orphanDependents") {
+                value.insert("orphanDependents".into(), self.query.is_on("orphanDependents").into());
+            }
+            if let Ok(grace) = self.query.get("gracePeriodSeconds").parse::<i64>() {
+                value.insert("gracePeriodSeconds".into(), grace.into());
+            }
+            DeleteOptions::of(&Value::Object(value))?
+        } else {
+            DeleteOptions::of(&decode::options("DeleteOptions", text, media_type(&self.headers))?)?
+        };
+        options.dry_run |= self.query.get("dryRun") == "All";
+        Ok(options)
+    }
+}
+
+/// The `Content-Type` without its parameters; JSON where there is none.
+pub fn media_type(headers: &HeaderMap) -> &str {
+    let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("application/json");
+    text.split(';').next().unwrap_or_default().trim()
+}
+
+/// A `Status` that says it worked.
+pub fn success(resource: &Resource, name: &str, uid: Option<&str>) -> Value {
+    let mut details = serde_json::Map::new();
+    details.insert("name".into(), name.into());
+    if !resource.group.is_empty() {
+        details.insert("group".into(), resource.group.into());
+    }
+    details.insert("kind".into(), resource.plural.into());
+    if let Some(uid) = uid {
+        details.insert("uid".into(), uid.into());
+    }
+    serde_json::json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
+    })
+}

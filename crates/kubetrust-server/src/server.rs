@@ -1,0 +1,108 @@
+//! The API server as a whole: what it holds, and the way of a request through it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures_util::FutureExt;
+use http::{HeaderName, HeaderValue, Request};
+use hyper::body::Incoming;
+use jiff::Timestamp;
+use kubetrust_api::status::Status;
+use kubetrust_auth::authn::Authenticators;
+use kubetrust_auth::authz::Authorizer;
+use tokio::sync::watch;
+use tracing::{error, info_span, Instrument};
+
+use crate::admission::Admission;
+use crate::chain::limit::InFlight;
+use crate::chain::{self, Received};
+use crate::connection::Connection;
+use crate::endpoints;
+use crate::http::request_info::{BadLine, RequestInfo};
+use crate::http::respond::{self, Reply};
+use crate::issuer::Issuer;
+use crate::listen::Handler;
+use crate::registry::Registry;
+use crate::registry::write::new_uid;
+
+/// Longest that a request may take which is not long-running (`--request-timeout`).
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
+/// A running API server.
+pub struct ApiServer {
+    /// The objects.
+    pub registry: Registry,
+    /// Who is believed. Replaced as a whole when a file changes.
+    pub authenticators: Arc<ArcSwap<Authenticators>>,
+    /// Who may what.
+    pub authorizer: Arc<Authorizer>,
+    /// What writes have to pass.
+    pub admission: Admission,
+    /// How many requests at once.
+    pub in_flight: InFlight,
+    /// What signs service-account tokens and says who issued them.
+    pub issuer: Arc<ArcSwap<Issuer>>,
+    /// What is told about itself.
+    pub health: endpoints::health::Health,
+    /// True when the server stops.
+    pub stop: watch::Receiver<bool>,
+}
+
+impl Handler for ApiServer {
+    async fn handle(&self, connection: Arc<Connection>, request: Request<Incoming>) -> Reply {
+        let audit_id = new_uid();
+        let span = info_span!("request", id = %audit_id);
+        let answered = AssertUnwindSafe(self.answer(connection, request)).catch_unwind().instrument(span).await;
+        let mut reply = answered.unwrap_or_else(|_| {
+            error!(id = %audit_id, "a handler panicked");
+            respond::failure(&Status::internal("the server failed to answer this request; its log says more"))
+        });
+        if let Ok(value) = HeaderValue::from_str(&audit_id) {
+            reply.headers_mut().insert(AUDIT_ID, value);
+        }
+        reply
+    }
+}
+
+impl ApiServer {
+    async fn answer(&self, connection: Arc<Connection>, request: Request<Incoming>) -> Reply {
+        let (head, body) = request.into_parts();
+        let info = match RequestInfo::of(&head.method, &head.uri) {
+            Ok(info) => info,
+            // Whoever can't say what is asked for is told so before it is looked who asks: there is nothing to protect.
+            Err(bad) => return respond::failure(&status_of(bad)),
+        };
+        let long_running = info.is_long_running();
+        let received = Received { head, body, info, connection, now: Timestamp::now() };
+        let served = self.serve(received);
+        let outcome = if long_running {
+            served.await
+        } else {
+            match tokio::time::timeout(REQUEST_TIMEOUT, served).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(Status::timeout("the request did not complete within the allotted timeout")),
+            }
+        };
+        outcome.unwrap_or_else(|status| respond::failure(&status))
+    }
+
+    async fn serve(&self, received: Received) -> Result<Reply, Status> {
+        let authenticated = chain::authenticate::authenticate(received, &self.authenticators.load(), &self.registry)
+            .map_err(|(status, _)| status)?;
+        let authenticated =
+            chain::impersonate::impersonate(authenticated, &self.authorizer).map_err(|(status, _)| status)?;
+        let _slot = self.in_flight.enter(&authenticated)?;
+        let authorized = chain::authorize::authorize(authenticated, &self.authorizer).map_err(|(status, _)| status)?;
+        endpoints::serve(self, authorized).await
+    }
+}
+
+fn status_of(bad: BadLine) -> Status {
+    match bad {
+        BadLine::TooLong => Status::new(414, "BadRequest", bad.to_string()),
+        BadLine::Malformed => Status::bad_request(bad.to_string()),
+    }
+}
