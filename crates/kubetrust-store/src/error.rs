@@ -3,7 +3,7 @@
 use crate::Revision;
 
 /// The result of a store's operation.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why an operation failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -44,6 +44,9 @@ pub enum Error {
     /// What is stored is damaged.
     #[error("the store is damaged: {0}")]
     Corrupt(String),
+    /// The request is one that no engine carries out: an empty key, a key twice, too many keys.
+    #[error("the request is invalid: {0}")]
+    Invalid(String),
     /// The lease is not there (any more).
     #[error("no such lease")]
     NoLease,

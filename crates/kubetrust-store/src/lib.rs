@@ -3,9 +3,12 @@
 //! Two engines stand behind one trait: [`Store`]. What it promises is what etcd promises Kubernetes, and one
 //! conformance suite holds both to it.
 
+pub mod embedded;
 mod error;
+mod limits;
 
 pub use error::{Error, Result};
+pub use limits::{KEY_LIMIT, REQUEST_LIMIT, WRITES_LIMIT};
 
 use std::time::Duration;
 
@@ -85,12 +88,15 @@ pub enum Outcome {
     },
 }
 
+/// The end of a range that has none: everything from its start (etcd's convention).
+pub const NO_END: &[u8] = &[0];
+
 /// Which keys to read.
 #[derive(Clone, Debug)]
 pub struct Range {
     /// First key, included.
     pub start: Bytes,
-    /// End, excluded.
+    /// End, excluded; [`NO_END`] for all keys from the start.
     pub end: Bytes,
     /// At most so many; 0 is no limit.
     pub limit: usize,
@@ -103,11 +109,17 @@ impl Range {
     pub fn prefix(prefix: impl Into<Bytes>) -> Self {
         let start: Bytes = prefix.into();
         let end = prefix_end(&start);
-        Self { start, end, limit: 0, at: None }
+        Self {
+            start,
+            end,
+            limit: 0,
+            at: None,
+        }
     }
 }
 
 /// The first key after all keys with this prefix (etcd's `GetPrefixRangeEnd`).
+#[must_use]
 pub fn prefix_end(prefix: &[u8]) -> Bytes {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {
@@ -116,7 +128,7 @@ pub fn prefix_end(prefix: &[u8]) -> Bytes {
             return end.into();
         }
     }
-    Bytes::from_static(&[0])
+    Bytes::from_static(NO_END)
 }
 
 /// The answer to a [`Range`].
@@ -142,6 +154,39 @@ pub enum Event {
         /// When.
         revision: Revision,
     },
+}
+
+/// What an event costs in memory beside its key and value.
+const EVENT_COST: usize = size_of::<Event>();
+
+impl Event {
+    /// Which key it is about.
+    #[must_use]
+    pub fn key(&self) -> &Bytes {
+        match self {
+            Self::Put(kv) => &kv.key,
+            Self::Delete { key, .. } => key,
+        }
+    }
+
+    /// The revision that it happened at.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        match self {
+            Self::Put(kv) => kv.modified,
+            Self::Delete { revision, .. } => *revision,
+        }
+    }
+
+    /// Bytes that it holds, about.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let value = match self {
+            Self::Put(kv) => kv.value.len(),
+            Self::Delete { .. } => 0,
+        };
+        EVENT_COST + self.key().len() + value
+    }
 }
 
 /// What a watch delivers.
@@ -175,7 +220,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// All changes of keys in `[start, end)` after `after`, as they happen. Ends with [`Error::Compacted`] when what
     /// it still has to deliver is gone. A consumer that does not read is cut off with [`Error::Slow`].
-    fn watch(&self, start: Bytes, end: Bytes, after: Revision) -> BoxFuture<'_, Result<BoxStream<'static, Result<Watched>>>>;
+    fn watch(
+        &self,
+        start: Bytes,
+        end: Bytes,
+        after: Revision,
+    ) -> BoxFuture<'_, Result<BoxStream<'static, Result<Watched>>>>;
 
     /// The newest revision, linearizable: every write acknowledged before the call is at or below it. Cheap enough to
     /// be asked on every read: concurrent callers may share one answer that was asked for after each of them called.
@@ -186,6 +236,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// A lease that ends after `ttl`, and all keys put with it.
     fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<LeaseId>>;
+
+    /// How long a lease still has. [`Error::NoLease`] when it ended.
+    fn time_to_live(&self, lease: LeaseId) -> BoxFuture<'_, Result<Duration>>;
 
     /// Ends a lease and its keys at once.
     fn revoke(&self, lease: LeaseId) -> BoxFuture<'_, Result<()>>;

@@ -1,0 +1,231 @@
+//! The folder of the engine: its lock, its file, and what becomes of a disk that fails.
+
+use std::fmt;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redb::{Builder, Database, StorageBackend};
+
+const DATA: &str = "store.redb";
+/// Takes the data's name once it is a whole store: a start that was killed half-way leaves nothing that looks like one.
+const UNBORN: &str = "store.redb.new";
+const LOCK: &str = "lock";
+
+/// What a read or a write met.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// What is stored is not what was written.
+    Damaged(String),
+    /// The disk did not do what it was asked to.
+    Disk(String),
+}
+
+impl From<redb::StorageError> for Fault {
+    fn from(error: redb::StorageError) -> Self {
+        match error {
+            redb::StorageError::Corrupted(reason) => Self::Damaged(reason),
+            other => Self::Disk(other.to_string()),
+        }
+    }
+}
+
+impl From<redb::TableError> for Fault {
+    fn from(error: redb::TableError) -> Self {
+        match error {
+            redb::TableError::Storage(error) => error.into(),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+impl From<redb::TransactionError> for Fault {
+    fn from(error: redb::TransactionError) -> Self {
+        match error {
+            redb::TransactionError::Storage(error) => error.into(),
+            other => Self::Disk(other.to_string()),
+        }
+    }
+}
+
+impl From<redb::CommitError> for Fault {
+    fn from(error: redb::CommitError) -> Self {
+        match error {
+            redb::CommitError::Storage(error) => error.into(),
+            other => Self::Disk(other.to_string()),
+        }
+    }
+}
+
+impl From<redb::DatabaseError> for Fault {
+    fn from(error: redb::DatabaseError) -> Self {
+        match error {
+            redb::DatabaseError::Storage(error) => error.into(),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged(reason) | Self::Disk(reason) => formatter.write_str(reason),
+        }
+    }
+}
+
+/// What an operation on the disk is, for a test that makes it fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    Read,
+    Write,
+    Grow,
+    Sync,
+}
+
+/// Decides whether an operation fails. A test's; the real one is `None`.
+pub(super) type Sabotage = Arc<dyn Fn(Operation) -> io::Result<()> + Send + Sync>;
+
+/// A folder that this process alone has.
+pub(super) struct Folder {
+    path: PathBuf,
+    cache: usize,
+    sabotage: Option<Sabotage>,
+    /// Held as long as the folder is.
+    _lock: File,
+}
+
+/// Why a folder can't be had.
+pub(super) enum Refused {
+    Locked,
+    Io(io::Error),
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl Folder {
+    /// Makes the folder if there is none, for its owner alone: it holds every Secret of the cluster.
+    pub(super) fn take(path: &Path, cache: usize, sabotage: Option<Sabotage>) -> Result<Self, Refused> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.join(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Refused::Locked),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            cache,
+            sabotage,
+            _lock: lock,
+        })
+    }
+
+    pub(super) fn has_data(&self) -> io::Result<bool> {
+        self.path.join(DATA).try_exists()
+    }
+
+    /// Makes the file, fills it by `fill`, and only then gives it its name.
+    pub(super) fn create(&self, fill: impl FnOnce(&Database) -> Result<(), Fault>) -> Result<Database, Fault> {
+        let unborn = self.path.join(UNBORN);
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(true).mode(0o600);
+        let database = self.open_file(&unborn, &mut options)?;
+        fill(&database)?;
+        std::fs::rename(&unborn, self.path.join(DATA)).map_err(|error| io_fault(&error))?;
+        let folder = File::open(&self.path).and_then(|folder| folder.sync_all());
+        folder.map_err(|error| io_fault(&error))?;
+        Ok(database)
+    }
+
+    pub(super) fn open(&self) -> Result<Database, Fault> {
+        self.open_file(&self.path.join(DATA), &mut OpenOptions::new())
+    }
+
+    /// Opens the file anew after the disk failed. What the disk did not take may still stand in the page cache, marked
+    /// as written (`fsync(2)`: a second one succeeds); so it is thrown away first, and redb sees what a crash would
+    /// have left.
+    pub(super) fn reopen(&self) -> Result<Database, Fault> {
+        let path = self.path.join(DATA);
+        let forgotten = File::open(&path).and_then(|file| {
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).map_err(io::Error::from)
+        });
+        forgotten.map_err(|error| io_fault(&error))?;
+        self.open()
+    }
+
+    fn open_file(&self, path: &Path, options: &mut OpenOptions) -> Result<Database, Fault> {
+        let file = options
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(|error| io_fault(&error))?;
+        let backend = Backend {
+            file,
+            sabotage: self.sabotage.clone(),
+        };
+        let mut builder = Builder::new();
+        builder.set_cache_size(self.cache);
+        builder.set_repair_callback(|_| tracing::info!("the store was not closed; checking it"));
+        Ok(builder.create_with_backend(backend)?)
+    }
+}
+
+fn io_fault(error: &io::Error) -> Fault {
+    Fault::Disk(error.to_string())
+}
+
+/// redb's own file backend, less its locks (the folder has one) and with a place to fail.
+struct Backend {
+    file: File,
+    sabotage: Option<Sabotage>,
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.file.fmt(formatter)
+    }
+}
+
+impl Backend {
+    fn may(&self, operation: Operation) -> io::Result<()> {
+        self.sabotage.as_ref().map_or(Ok(()), |sabotage| sabotage(operation))
+    }
+}
+
+impl StorageBackend for Backend {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.may(Operation::Read)?;
+        self.file.read_exact_at(out, offset)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.may(Operation::Grow)?;
+        self.file.set_len(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.may(Operation::Sync)?;
+        self.file.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.may(Operation::Write)?;
+        self.file.write_all_at(data, offset)
+    }
+}

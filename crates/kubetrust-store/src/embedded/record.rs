@@ -1,0 +1,211 @@
+//! How a version of a key, a line of the log, and a number are written, each under a checksum of its own.
+//!
+//! redb's checksums cover pages, and are looked at after a crash only. A flipped bit has to be found when the record is
+//! read, and named by its key.
+
+use bytes::Bytes;
+
+use super::crc::Crc;
+use super::disk::Fault;
+use crate::limits::shown;
+use crate::{KeyValue, LeaseId, Revision};
+
+/// A version of a key as it lies on disk: checksum, kind, created, version, lease, value.
+const HEADER: usize = 4 + 1 + 8 + 8 + 8;
+const KIND: usize = 4;
+const PUT: u8 = 1;
+const TOMBSTONE: u8 = 0;
+
+/// Writes a version of a key.
+pub(super) fn put(kv: &KeyValue) -> Vec<u8> {
+    let lease = kv.lease.map_or(0, |lease| lease.0);
+    version(&kv.key, kv.modified, PUT, [kv.created, kv.version], lease, &kv.value)
+}
+
+/// Writes that a key was removed.
+pub(super) fn tombstone(key: &[u8], revision: Revision) -> Vec<u8> {
+    version(key, revision, TOMBSTONE, [0, 0], 0, &[])
+}
+
+fn version(key: &[u8], revision: Revision, kind: u8, numbers: [u64; 2], lease: i64, value: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER + value.len());
+    bytes.extend_from_slice(&[0; KIND]);
+    bytes.push(kind);
+    for number in numbers {
+        bytes.extend_from_slice(&number.to_le_bytes());
+    }
+    bytes.extend_from_slice(&lease.to_le_bytes());
+    bytes.extend_from_slice(value);
+    let sum = sum(key, revision, &bytes[KIND..]);
+    bytes[..KIND].copy_from_slice(&sum.to_le_bytes());
+    bytes
+}
+
+/// The key and the revision are under the checksum, so that a record found at the wrong place is found out too.
+fn sum(key: &[u8], revision: Revision, rest: &[u8]) -> u32 {
+    let length = (key.len() as u64).to_le_bytes();
+    Crc::new()
+        .and(&length)
+        .and(key)
+        .and(&revision.to_le_bytes())
+        .and(rest)
+        .sum()
+}
+
+/// Reads a version of a key; `None` says that it was removed.
+pub(super) fn read_version(key: &[u8], revision: Revision, bytes: &[u8]) -> Result<Option<KeyValue>, Fault> {
+    let damaged = || {
+        Fault::Damaged(format!(
+            "the record of {} at revision {revision} does not match its checksum",
+            shown(key)
+        ))
+    };
+    let mut reader = Reader(bytes);
+    let stated = u32::from_le_bytes(reader.array().ok_or_else(damaged)?);
+    if stated != sum(key, revision, reader.0) {
+        return Err(damaged());
+    }
+    let [kind] = reader.array().ok_or_else(damaged)?;
+    let created = u64::from_le_bytes(reader.array().ok_or_else(damaged)?);
+    let version = u64::from_le_bytes(reader.array().ok_or_else(damaged)?);
+    let lease = i64::from_le_bytes(reader.array().ok_or_else(damaged)?);
+    Ok((kind == PUT).then(|| KeyValue {
+        key: Bytes::copy_from_slice(key),
+        value: Bytes::copy_from_slice(reader.0),
+        created,
+        modified: revision,
+        version,
+        lease: (lease != 0).then_some(LeaseId(lease)),
+    }))
+}
+
+/// Whether a record says that its key was removed, without a look at its checksum.
+pub(super) fn is_tombstone(bytes: &[u8]) -> bool {
+    bytes.get(KIND) == Some(&TOMBSTONE)
+}
+
+/// One revision in the log: when it was made, and the keys that it changed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    /// Milliseconds since 1970.
+    pub(super) time: u64,
+    pub(super) keys: Vec<Bytes>,
+}
+
+/// Writes a line of the log.
+pub(super) fn line<'a>(revision: Revision, time: u64, keys: impl Iterator<Item = &'a Bytes>) -> Vec<u8> {
+    let mut bytes = vec![0; 4];
+    bytes.extend_from_slice(&time.to_le_bytes());
+    for key in keys {
+        // A key is at most KEY_LIMIT long.
+        bytes.extend_from_slice(&u32::try_from(key.len()).unwrap_or(u32::MAX).to_le_bytes());
+        bytes.extend_from_slice(key);
+    }
+    let sum = sum(&[], revision, &bytes[4..]);
+    bytes[..4].copy_from_slice(&sum.to_le_bytes());
+    bytes
+}
+
+/// Reads a line of the log.
+pub(super) fn read_line(revision: Revision, bytes: &[u8]) -> Result<Line, Fault> {
+    let damaged = || Fault::Damaged(format!("the log of revision {revision} does not match its checksum"));
+    let mut reader = Reader(bytes);
+    let stated = u32::from_le_bytes(reader.array().ok_or_else(damaged)?);
+    if stated != sum(&[], revision, reader.0) {
+        return Err(damaged());
+    }
+    let time = u64::from_le_bytes(reader.array().ok_or_else(damaged)?);
+    let mut keys = Vec::new();
+    while !reader.0.is_empty() {
+        let length = u32::from_le_bytes(reader.array().ok_or_else(damaged)?);
+        let key = usize::try_from(length).ok().and_then(|length| reader.take(length));
+        keys.push(Bytes::copy_from_slice(key.ok_or_else(damaged)?));
+    }
+    Ok(Line { time, keys })
+}
+
+/// The checksum beside a number that stands alone.
+pub(super) fn number_sum(name: &str, numbers: &[u64]) -> u32 {
+    let start = Crc::new().and(name.as_bytes());
+    numbers
+        .iter()
+        .fold(start, |sum, number| sum.and(&number.to_le_bytes()))
+        .sum()
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (head, tail) = self.0.split_at_checked(length)?;
+        self.0 = tail;
+        Some(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> KeyValue {
+        KeyValue {
+            key: Bytes::from_static(b"/registry/a"),
+            value: Bytes::from_static(b"value"),
+            created: 3,
+            modified: 9,
+            version: 4,
+            lease: Some(LeaseId(77)),
+        }
+    }
+
+    #[test]
+    fn a_version_reads_as_it_was_written() {
+        let kv = sample();
+        assert_eq!(read_version(&kv.key, 9, &put(&kv)).unwrap(), Some(kv.clone()));
+        assert_eq!(read_version(&kv.key, 9, &tombstone(&kv.key, 9)).unwrap(), None);
+        let keys = [kv.key, Bytes::from_static(b"\0")];
+        let read = read_line(5, &line(5, 42, keys.iter())).unwrap();
+        assert_eq!(
+            read,
+            Line {
+                time: 42,
+                keys: keys.to_vec()
+            }
+        );
+    }
+
+    #[test]
+    fn no_flipped_bit_and_no_cut_is_read_as_a_record() {
+        let kv = sample();
+        let keys = [kv.key.clone()];
+        type Read = fn(&[u8]) -> bool;
+        let readers: [(Vec<u8>, Read); 3] = [
+            (put(&kv), |bytes| read_version(b"/registry/a", 9, bytes).is_err()),
+            (tombstone(&kv.key, 9), |bytes| {
+                read_version(b"/registry/a", 9, bytes).is_err()
+            }),
+            (line(5, 42, keys.iter()), |bytes| read_line(5, bytes).is_err()),
+        ];
+        for (good, refused) in readers {
+            for bit in 0..good.len() * 8 {
+                let mut bad = good.clone();
+                bad[bit / 8] ^= 1 << (bit % 8);
+                assert!(refused(&bad), "bit {bit}");
+            }
+            for cut in 0..good.len() {
+                assert!(refused(&good[..cut]), "cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_at_another_key_or_revision_is_damage() {
+        let kv = sample();
+        read_version(b"/registry/b", 9, &put(&kv)).unwrap_err();
+        read_version(&kv.key, 8, &put(&kv)).unwrap_err();
+    }
+}

@@ -1,0 +1,411 @@
+//! The tables of the file, and what is read from them, by a writer in its transaction or by a reader in its snapshot.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `history` | key, revision | a version of the key, or that it was removed |
+//! | `log` | revision | its time and the keys that it changed; the last line is where the store stands |
+//! | `leases` | lease | deadline and length in ms, checksum |
+//! | `lease_keys` | lease, key | – |
+//! | `numbers` | name | a number and its checksum |
+//!
+//! A value is stored once, in `history`, where the versions of a key lie side by side: a list of what is current is one
+//! walk in the order of the disk.
+
+use bytes::Bytes;
+use redb::{
+    AccessGuard, Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
+    WriteTransaction,
+};
+
+use super::disk::Fault;
+use super::record::{self, Line};
+use crate::limits::shown;
+use crate::{Event, KeyValue, LeaseId, NO_END, Revision};
+
+type HistoryKey = (&'static [u8], u64);
+type Stored = &'static [u8];
+type LeaseRow = (u64, u64, u32);
+type LeaseKey = (i64, &'static [u8]);
+
+const HISTORY: TableDefinition<'_, HistoryKey, Stored> = TableDefinition::new("history");
+const LOG: TableDefinition<'_, u64, Stored> = TableDefinition::new("log");
+const LEASES: TableDefinition<'_, i64, LeaseRow> = TableDefinition::new("leases");
+const LEASE_KEYS: TableDefinition<'_, LeaseKey, ()> = TableDefinition::new("lease_keys");
+const NUMBERS: TableDefinition<'_, &str, (u64, u32)> = TableDefinition::new("numbers");
+
+/// Up to and including this revision only what is current is kept.
+pub(super) const COMPACTED: &str = "compacted";
+/// How the file is laid out.
+pub(super) const FORMAT: &str = "format";
+
+/// The layout that this code reads and writes.
+pub(super) const FORMAT_NOW: u64 = 1;
+
+/// Makes the tables of a new store, whose first revision is 1 as etcd's is: 0 means "any" to clients of Kubernetes.
+pub(super) fn initialize(database: &Database, time: u64) -> Result<(), Fault> {
+    initialize_at(database, 1, time)
+}
+
+/// Makes the tables of a new store that stands at a revision and has no history before it.
+pub(super) fn initialize_at(database: &Database, revision: Revision, time: u64) -> Result<(), Fault> {
+    let transaction = database.begin_write()?;
+    {
+        let mut tables = Writable::open(&transaction)?;
+        tables.set_number(FORMAT, FORMAT_NOW)?;
+        tables.set_number(COMPACTED, revision)?;
+        tables.append(revision, time, &[])?;
+    }
+    Ok(transaction.commit()?)
+}
+
+/// A reader's consistent view.
+pub(super) struct Snapshot {
+    history: ReadOnlyTable<HistoryKey, Stored>,
+    log: ReadOnlyTable<u64, Stored>,
+    leases: ReadOnlyTable<i64, LeaseRow>,
+    lease_keys: ReadOnlyTable<LeaseKey, ()>,
+    numbers: ReadOnlyTable<&'static str, (u64, u32)>,
+    _transaction: ReadTransaction,
+}
+
+impl Snapshot {
+    pub(super) fn take(database: &Database) -> Result<Self, Fault> {
+        let transaction = database.begin_read()?;
+        Ok(Self {
+            history: transaction.open_table(HISTORY)?,
+            log: transaction.open_table(LOG)?,
+            leases: transaction.open_table(LEASES)?,
+            lease_keys: transaction.open_table(LEASE_KEYS)?,
+            numbers: transaction.open_table(NUMBERS)?,
+            _transaction: transaction,
+        })
+    }
+
+    pub(super) fn revision(&self) -> Result<Revision, Fault> {
+        last_revision(&self.log)
+    }
+
+    pub(super) fn number(&self, name: &str) -> Result<u64, Fault> {
+        number(&self.numbers, name)
+    }
+
+    /// The newest version of a key.
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<KeyValue>, Fault> {
+        newest(&self.history, key)
+    }
+
+    /// The keys of a range at a revision: at most `limit` of them unless that is 0, and how many there are.
+    pub(super) fn range(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        at: Revision,
+        limit: usize,
+    ) -> Result<(Vec<KeyValue>, usize), Fault> {
+        let mut found = Found {
+            items: Vec::new(),
+            count: 0,
+            limit,
+        };
+        // The newest version so far of the key that the walk is at.
+        let mut candidate: Option<Version> = None;
+        for entry in self.walk(start, end)? {
+            let (key, value) = entry?;
+            let (name, revision) = key.value();
+            if revision > at {
+                continue;
+            }
+            let same = candidate.as_ref().is_some_and(|(key, _)| key.value().0 == name);
+            if let Some(before) = candidate.take()
+                && !same
+            {
+                found.take(&before)?;
+            }
+            candidate = Some((key, value));
+        }
+        if let Some(last) = candidate {
+            found.take(&last)?;
+        }
+        Ok((found.items, found.count))
+    }
+
+    fn walk(&self, start: &[u8], end: &[u8]) -> Result<redb::Range<'static, HistoryKey, Stored>, Fault> {
+        Ok(if end == NO_END {
+            self.history.range::<(&[u8], u64)>((start, 0)..)?
+        } else if start < end {
+            self.history.range::<(&[u8], u64)>((start, 0)..(end, 0))?
+        } else {
+            self.history.range::<(&[u8], u64)>((start, 0)..(start, 0))?
+        })
+    }
+
+    /// The events after a revision, in order, and the revision up to which that is all: at least one line of the log
+    /// if there is one, and not many more than `bytes` of values.
+    pub(super) fn replay(&self, after: Revision, bytes: usize) -> Result<(Vec<Event>, Revision), Fault> {
+        let mut events = Vec::new();
+        let mut reached = after;
+        let mut size = 0;
+        for entry in self.log.range(after.saturating_add(1)..)? {
+            let (revision, line) = entry?;
+            reached = revision.value();
+            for key in record::read_line(reached, line.value())?.keys {
+                let event = self.event(key, reached)?;
+                size += event.size();
+                events.push(event);
+            }
+            size += LINE_COST;
+            if size >= bytes {
+                break;
+            }
+        }
+        Ok((events, reached))
+    }
+
+    fn event(&self, key: Bytes, revision: Revision) -> Result<Event, Fault> {
+        let stored = self.history.get((key.as_ref(), revision))?;
+        let stored = stored.ok_or_else(|| {
+            Fault::Damaged(format!(
+                "the log names {} at revision {revision}, which is not there",
+                shown(&key)
+            ))
+        })?;
+        let version = record::read_version(&key, revision, stored.value())?;
+        Ok(version.map_or(Event::Delete { key, revision }, Event::Put))
+    }
+
+    /// Every lease with its deadline and its length in ms.
+    pub(super) fn leases(&self) -> Result<Vec<(LeaseId, u64, u64)>, Fault> {
+        let rows = self.leases.iter()?;
+        rows.map(|row| {
+            let (id, row) = row?;
+            let lease = LeaseId(id.value());
+            let (deadline, length) = lease_row(lease, row.value())?;
+            Ok((lease, deadline, length))
+        })
+        .collect()
+    }
+
+    pub(super) fn lease_deadline(&self, lease: LeaseId) -> Result<Option<u64>, Fault> {
+        let row = self.leases.get(lease.0)?;
+        row.map(|row| lease_row(lease, row.value()).map(|(deadline, _)| deadline))
+            .transpose()
+    }
+
+    /// Every record of every key, in order, as it lies there; for those who check.
+    pub(super) fn versions(&self) -> Result<redb::Range<'static, HistoryKey, Stored>, Fault> {
+        Ok(self.history.range::<(&[u8], u64)>(..)?)
+    }
+
+    pub(super) fn has_version(&self, key: &[u8], revision: Revision) -> Result<bool, Fault> {
+        Ok(self.history.get((key, revision))?.is_some())
+    }
+
+    pub(super) fn lines(&self) -> Result<redb::Range<'static, u64, Stored>, Fault> {
+        Ok(self.log.range::<u64>(..)?)
+    }
+
+    pub(super) fn line_keys(&self, revision: Revision) -> Result<Option<Line>, Fault> {
+        let stored = self.log.get(revision)?;
+        stored
+            .map(|stored| record::read_line(revision, stored.value()))
+            .transpose()
+    }
+
+    pub(super) fn lease_keys(&self) -> Result<redb::Range<'static, LeaseKey, ()>, Fault> {
+        Ok(self.lease_keys.range::<(i64, &[u8])>(..)?)
+    }
+
+    pub(super) fn has_lease_key(&self, lease: LeaseId, key: &[u8]) -> Result<bool, Fault> {
+        Ok(self.lease_keys.get((lease.0, key))?.is_some())
+    }
+}
+
+/// What a line of the log costs a replay beside its values, so that empty ones end too.
+const LINE_COST: usize = 64;
+
+type Version = (AccessGuard<'static, HistoryKey>, AccessGuard<'static, Stored>);
+
+struct Found {
+    items: Vec<KeyValue>,
+    count: usize,
+    limit: usize,
+}
+
+impl Found {
+    fn take(&mut self, (key, value): &Version) -> Result<(), Fault> {
+        if self.limit != 0 && self.items.len() >= self.limit {
+            self.count += usize::from(!record::is_tombstone(value.value()));
+            return Ok(());
+        }
+        let (name, revision) = key.value();
+        if let Some(kv) = record::read_version(name, revision, value.value())? {
+            self.items.push(kv);
+            self.count += 1;
+        }
+        Ok(())
+    }
+}
+
+/// The writer's tables.
+pub(super) struct Writable<'t> {
+    history: Table<'t, HistoryKey, Stored>,
+    log: Table<'t, u64, Stored>,
+    leases: Table<'t, i64, LeaseRow>,
+    lease_keys: Table<'t, LeaseKey, ()>,
+    numbers: Table<'t, &'static str, (u64, u32)>,
+}
+
+impl<'t> Writable<'t> {
+    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, Fault> {
+        Ok(Self {
+            history: transaction.open_table(HISTORY)?,
+            log: transaction.open_table(LOG)?,
+            leases: transaction.open_table(LEASES)?,
+            lease_keys: transaction.open_table(LEASE_KEYS)?,
+            numbers: transaction.open_table(NUMBERS)?,
+        })
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<KeyValue>, Fault> {
+        newest(&self.history, key)
+    }
+
+    /// Adds a version, and moves the key from the lease of the version before to its own.
+    pub(super) fn put(&mut self, kv: &KeyValue, before: Option<LeaseId>) -> Result<(), Fault> {
+        self.history
+            .insert((kv.key.as_ref(), kv.modified), record::put(kv).as_slice())?;
+        self.move_lease(&kv.key, before, kv.lease)
+    }
+
+    /// Adds that a key is removed.
+    pub(super) fn delete(&mut self, key: &[u8], revision: Revision, before: Option<LeaseId>) -> Result<(), Fault> {
+        self.history
+            .insert((key, revision), record::tombstone(key, revision).as_slice())?;
+        self.move_lease(key, before, None)
+    }
+
+    fn move_lease(&mut self, key: &[u8], from: Option<LeaseId>, to: Option<LeaseId>) -> Result<(), Fault> {
+        if from == to {
+            return Ok(());
+        }
+        if let Some(lease) = from {
+            self.lease_keys.remove((lease.0, key))?;
+        }
+        if let Some(lease) = to {
+            self.lease_keys.insert((lease.0, key), ())?;
+        }
+        Ok(())
+    }
+
+    /// Ends a revision: the line that says what it changed.
+    pub(super) fn append(&mut self, revision: Revision, time: u64, keys: &[Bytes]) -> Result<(), Fault> {
+        self.log
+            .insert(revision, record::line(revision, time, keys.iter()).as_slice())?;
+        Ok(())
+    }
+
+    pub(super) fn set_number(&mut self, name: &'static str, value: u64) -> Result<(), Fault> {
+        self.numbers.insert(name, (value, record::number_sum(name, &[value])))?;
+        Ok(())
+    }
+
+    pub(super) fn add_lease(&mut self, lease: LeaseId, deadline: u64, length: u64) -> Result<(), Fault> {
+        self.leases
+            .insert(lease.0, (deadline, length, lease_sum(lease, deadline, length)))?;
+        Ok(())
+    }
+
+    pub(super) fn has_lease(&self, lease: LeaseId) -> Result<bool, Fault> {
+        Ok(self.leases.get(lease.0)?.is_some())
+    }
+
+    /// Removes a lease, and says when it would have ended.
+    pub(super) fn remove_lease(&mut self, lease: LeaseId) -> Result<Option<u64>, Fault> {
+        Ok(self.leases.remove(lease.0)?.map(|row| row.value().0))
+    }
+
+    pub(super) fn keys_of(&self, lease: LeaseId) -> Result<Vec<Bytes>, Fault> {
+        // The identifiers grow, so that the next one starts where this one's keys end.
+        let next = (lease.0.saturating_add(1), [].as_slice());
+        let rows = self.lease_keys.range::<(i64, &[u8])>((lease.0, [].as_slice())..next)?;
+        rows.map(|row| Ok(Bytes::copy_from_slice(row?.0.value().1))).collect()
+    }
+
+    /// Removes up to `lines` of the log up to a compacted revision, with the versions that they superseded. The last
+    /// line of all stays: it says where the store stands. Says how many lines went.
+    pub(super) fn sweep(&mut self, compacted: Revision, newest: Revision, lines: usize) -> Result<usize, Fault> {
+        let last = compacted.min(newest.saturating_sub(1));
+        let mut swept = Vec::new();
+        for entry in self.log.range(..=last)?.take(lines) {
+            let (revision, line) = entry?;
+            let revision = revision.value();
+            let keys = record::read_line(revision, line.value()).map(|line| line.keys);
+            swept.push((revision, keys));
+        }
+        for (revision, keys) in &swept {
+            match keys {
+                Ok(keys) => keys.iter().try_for_each(|key| self.forget(key, compacted))?,
+                // What it changed stays as waste; nobody reads it at a revision that is left.
+                Err(fault) => tracing::error!(revision, %fault, "a damaged line of the log is dropped"),
+            }
+            self.log.remove(*revision)?;
+        }
+        Ok(swept.len())
+    }
+
+    /// Removes all versions of a key that are superseded at a revision, and the removal itself if it is removed there.
+    fn forget(&mut self, key: &[u8], compacted: Revision) -> Result<(), Fault> {
+        let mut old = Vec::new();
+        for (index, entry) in self
+            .history
+            .range::<(&[u8], u64)>((key, 0)..=(key, compacted))?
+            .rev()
+            .enumerate()
+        {
+            let (name, value) = entry?;
+            if index > 0 || record::is_tombstone(value.value()) {
+                old.push(name.value().1);
+            }
+        }
+        for revision in old {
+            self.history.remove((key, revision))?;
+        }
+        Ok(())
+    }
+}
+
+fn newest(history: &impl ReadableTable<HistoryKey, Stored>, key: &[u8]) -> Result<Option<KeyValue>, Fault> {
+    let entry = history.range::<(&[u8], u64)>((key, 0)..=(key, u64::MAX))?.next_back();
+    let Some(entry) = entry else {
+        return Ok(None);
+    };
+    let (name, value) = entry?;
+    record::read_version(key, name.value().1, value.value())
+}
+
+fn last_revision(log: &impl ReadableTable<u64, Stored>) -> Result<Revision, Fault> {
+    let last = log.last()?;
+    let (revision, line) = last.ok_or_else(|| Fault::Damaged("the log is empty".to_owned()))?;
+    let revision = revision.value();
+    record::read_line(revision, line.value()).map(|_| revision)
+}
+
+fn number(numbers: &impl ReadableTable<&'static str, (u64, u32)>, name: &str) -> Result<u64, Fault> {
+    let row = numbers.get(name)?;
+    let row = row.map(|row| row.value());
+    row.filter(|(value, sum)| *sum == record::number_sum(name, &[*value]))
+        .map(|(value, _)| value)
+        .ok_or_else(|| Fault::Damaged(format!("the number `{name}` does not match its checksum")))
+}
+
+fn lease_sum(lease: LeaseId, deadline: u64, length: u64) -> u32 {
+    record::number_sum("lease", &[lease.0.cast_unsigned(), deadline, length])
+}
+
+fn lease_row(lease: LeaseId, (deadline, length, sum): LeaseRow) -> Result<(u64, u64), Fault> {
+    if sum == lease_sum(lease, deadline, length) {
+        Ok((deadline, length))
+    } else {
+        Err(Fault::Damaged(format!("lease {} does not match its checksum", lease.0)))
+    }
+}
