@@ -4,8 +4,9 @@
 //! An object is a [`serde_json::Value`]: what a client sent is kept faithfully, field by field, also where this
 //! version knows no meaning for it.
 
-pub mod resource;
-pub mod status;
 pub mod meta;
+pub mod resource;
+pub mod schema;
 pub mod select;
+pub mod status;
 pub mod validate;
