@@ -4,7 +4,9 @@
 //! An object is a [`serde_json::Value`]: what a client sent is kept faithfully, field by field, also where this
 //! version knows no meaning for it.
 
+pub mod decode;
 pub mod meta;
+pub mod patch;
 pub mod resource;
 pub mod schema;
 pub mod select;

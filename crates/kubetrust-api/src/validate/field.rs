@@ -178,6 +178,25 @@ pub fn go_json(value: &Value) -> String {
         .replace('&', "\\u0026")
 }
 
+/// A value as Go's `%v` prints maps and slices: `map[a:1 b:[x y]]`, keys sorted.
+pub fn go_plain(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".into(),
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Array(items) => format!("[{}]", items.iter().map(go_plain).collect::<Vec<_>>().join(" ")),
+        Value::Object(map) => {
+            let mut entries: Vec<(&String, &Value)> = map.iter().collect();
+            entries.sort_by_key(|(key, _)| *key);
+            let entries: Vec<String> = entries
+                .into_iter()
+                .map(|(key, value)| format!("{key}:{}", go_plain(value)))
+                .collect();
+            format!("map[{}]", entries.join(" "))
+        }
+    }
+}
+
 fn cause(reason: &'static str, path: &Path<'_>, what: &str, value: Option<String>, detail: &str) -> Cause {
     let mut message = String::from(what);
     for part in [value.as_deref().unwrap_or_default(), detail] {
