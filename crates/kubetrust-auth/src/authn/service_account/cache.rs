@@ -1,0 +1,43 @@
+//! Tokens whose signature was verified. Only that is remembered: times, audiences and bound objects are judged anew
+//! with each request.
+
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+
+use super::Signed;
+use crate::authn::digest::{Digest, Hasher, NoRandomness};
+
+/// How many tokens are remembered: those of the pods of a few hundred nodes. One more costs one verification.
+const TOKENS: usize = 16 * 1024;
+
+/// By keyed hash, so that the table holds no token.
+pub(super) struct Verified {
+    hasher: Hasher,
+    tokens: Cache<Digest, Arc<Signed>>,
+}
+
+impl Verified {
+    pub fn new() -> Result<Self, NoRandomness> {
+        Ok(Self {
+            hasher: Hasher::random()?,
+            tokens: Cache::new(TOKENS),
+        })
+    }
+
+    /// The claims of a token: remembered, or `verify`'s, which are remembered if they are good.
+    pub fn recall<E>(&self, token: &str, verify: impl FnOnce() -> Result<Signed, E>) -> Result<Arc<Signed>, E> {
+        let digest = self.hasher.digest(token.as_bytes());
+        if let Some(signed) = self.tokens.get(&digest) {
+            return Ok(signed);
+        }
+        let signed = Arc::new(verify()?);
+        self.tokens.insert(digest, Arc::clone(&signed));
+        Ok(signed)
+    }
+
+    /// Forgets a token whose time is over.
+    pub fn forget(&self, token: &str) {
+        self.tokens.remove(&self.hasher.digest(token.as_bytes()));
+    }
+}
