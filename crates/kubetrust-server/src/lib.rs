@@ -5,15 +5,22 @@
 //! ```
 
 pub mod admission;
+pub mod bootstrap;
 pub mod chain;
 pub mod connection;
+mod controllers;
+pub mod credentials;
 pub mod endpoints;
+mod etcd;
+pub mod files;
 pub mod http;
 pub mod issuer;
 pub mod listen;
+pub mod options;
 mod readers;
 pub mod registry;
 mod server;
+pub mod start;
 pub mod subresources;
 pub mod tls;
 

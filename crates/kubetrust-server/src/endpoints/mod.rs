@@ -30,7 +30,7 @@ pub async fn serve(server: &ApiServer, request: Authorized) -> Result<Reply, Sta
         "/version" => respond::value(200, &version::version(), accept::Encoding::Json),
         "/healthz" | "/livez" | "/readyz" => server.health.serve(server, path, "", &received.info.query),
         "/metrics" => respond::bytes(200, "text/plain; version=0.0.4", server.health.metrics(server)),
-        "/.well-known/openid-configuration" => issuer::configuration(server),
+        "/.well-known/openid-configuration" => issuer::configuration(server)?,
         "/openid/v1/jwks" => issuer::keys(server),
         "/openapi/v2" => openapi::v2(headers)?,
         "/openapi/v3" => openapi::v3_index(headers)?,

@@ -108,6 +108,41 @@ struct State {
     next_watcher: u64,
 }
 
+/// A change as the store reports it: the object, or its absence, at a revision.
+struct Applied {
+    key: Bytes,
+    revision: Revision,
+    object: Option<Arc<Object>>,
+}
+
+impl State {
+    /// `None` if nothing changed.
+    fn apply(&mut self, Applied { key, revision, object }: Applied) -> Option<Arc<Change>> {
+        let previous = match &object {
+            Some(object) => self.objects.insert(key.clone(), Arc::clone(object)),
+            None => self.objects.remove(&key),
+        };
+        self.changed = self.changed.max(revision);
+        let (kind, object) = match (object, &previous) {
+            (Some(object), None) => (Kind::Added, object),
+            (Some(object), Some(_)) => (Kind::Modified, object),
+            (None, Some(previous)) => (Kind::Deleted, Arc::new(previous.removed_at(revision))),
+            (None, None) => return None,
+        };
+        let change = Arc::new(Change { key, kind, object, previous, frame: OnceLock::new() });
+        self.ring.push_back(Arc::clone(&change));
+        if self.ring.len() > RING
+            && let Some(dropped) = self.ring.pop_front()
+        {
+            self.oldest = dropped.object.revision;
+        }
+        self.watchers.retain(|watcher| {
+            !change.key.starts_with(&watcher.prefix) || watcher.sender.try_send(Arc::clone(&change)).is_ok()
+        });
+        Some(change)
+    }
+}
+
 #[derive(Debug)]
 struct Watcher {
     id: u64,
@@ -237,36 +272,17 @@ impl Table {
         Subscription { backlog, feed, revision, table: Arc::clone(self), id }
     }
 
-    /// Takes a change over and feeds it to the watchers. `None` if nothing changed.
-    fn change(&self, key: Bytes, revision: Revision, object: Option<Arc<Object>>) -> Option<Arc<Change>> {
+    /// Takes changes over and feeds them to the watchers. All that one transaction changed comes in one call: nobody
+    /// sees a part of it.
+    fn apply(&self, changes: Vec<Applied>) -> Vec<Arc<Change>> {
         let mut state = self.state.write();
-        let previous = match &object {
-            Some(object) => state.objects.insert(key.clone(), Arc::clone(object)),
-            None => state.objects.remove(&key),
-        };
-        state.changed = state.changed.max(revision);
-        let (kind, object) = match (object, &previous) {
-            (Some(object), None) => (Kind::Added, object),
-            (Some(object), Some(_)) => (Kind::Modified, object),
-            (None, Some(previous)) => (Kind::Deleted, Arc::new(previous.removed_at(revision))),
-            (None, None) => return None,
-        };
-        let change = Arc::new(Change { key, kind, object, previous, frame: OnceLock::new() });
-        state.ring.push_back(Arc::clone(&change));
-        if state.ring.len() > RING
-            && let Some(dropped) = state.ring.pop_front()
-        {
-            state.oldest = dropped.object.revision;
-        }
         let before = state.watchers.len();
-        state.watchers.retain(|watcher| {
-            !change.key.starts_with(&watcher.prefix) || watcher.sender.try_send(Arc::clone(&change)).is_ok()
-        });
+        let applied: Vec<_> = changes.into_iter().filter_map(|change| state.apply(change)).collect();
         if state.watchers.len() < before {
             let dropped = before - state.watchers.len();
             warn!(resource = %String::from_utf8_lossy(&self.prefix), dropped, "watchers that did not read were cut off");
         }
-        Some(change)
+        applied
     }
 
     /// Begins anew with what a whole read found. Watches end, since nobody knows what happened in between; what is
@@ -435,18 +451,25 @@ impl Cache {
             Watched::Events { events, revision } => (events, revision),
             Watched::Progress(revision) => (Vec::new(), revision),
         };
+        let mut by_table: Vec<(&'static str, Vec<Applied>)> = Vec::new();
         for event in events {
-            let (key, at, object) = match event {
+            let (key, revision, object) = match event {
                 Event::Put(kv) => match object_of(&kv) {
                     Some(object) => (kv.key, kv.modified, Some(Arc::new(object))),
                     None => continue,
                 },
                 Event::Delete { key, revision } => (key, revision, None),
             };
-            if let Some(storage) = self.storage_of(&key)
-                && let Some(table) = self.tables.get(storage)
-                && let Some(change) = table.change(key, at, object)
-            {
+            let Some(storage) = self.storage_of(&key) else { continue };
+            let applied = Applied { key, revision, object };
+            match by_table.iter_mut().find(|(known, _)| *known == storage) {
+                Some((_, changes)) => changes.push(applied),
+                None => by_table.push((storage, vec![applied])),
+            }
+        }
+        for (storage, changes) in by_table {
+            let Some(table) = self.tables.get(storage) else { continue };
+            for change in table.apply(changes) {
                 self.tell(storage, &change);
             }
         }

@@ -50,9 +50,11 @@ impl Registry {
         self.cache.table(target.resource.storage).ok_or_else(Status::no_such_path)
     }
 
-    fn key(&self, target: &Target) -> Bytes {
+    /// The key of an object in the store.
+    pub fn key(&self, target: &Target) -> Bytes {
         target.key(&self.root)
     }
+
 
     fn prefix(&self, target: &Target) -> Vec<u8> {
         target.prefix(&self.root)

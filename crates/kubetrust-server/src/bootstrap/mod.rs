@@ -1,0 +1,106 @@
+//! What a server puts into its store before it calls itself ready: the namespaces, the default policy, and what
+//! extension servers must know.
+
+mod cluster_authentication;
+mod namespaces;
+mod policy;
+
+use jiff::Timestamp;
+use kubetrust_api::meta;
+use kubetrust_api::resource::{self, Resource};
+use kubetrust_api::status::Status;
+use kubetrust_api::strategy;
+use kubetrust_store::{Change, Expect, Outcome, Write};
+use serde_json::Value;
+
+pub use cluster_authentication::{ClusterAuthentication, RequestHeader};
+pub(crate) use policy::aggregate as aggregate_roles;
+
+use crate::admission::Admission;
+use crate::registry::Registry;
+use crate::registry::cache::status_of;
+use crate::registry::object::to_stored;
+use crate::registry::target::Target;
+use crate::registry::write::{Writer, new_uid};
+
+/// Objects that are created in one transaction.
+const AT_ONCE: usize = 100;
+
+/// Who the server is to itself.
+pub(crate) fn loopback() -> kubetrust_auth::user::User {
+    kubetrust_auth::user::User {
+        name: "system:apiserver".into(),
+        groups: vec![kubetrust_auth::user::MASTERS.into(), kubetrust_auth::user::AUTHENTICATED.into()],
+        ..kubetrust_auth::user::User::default()
+    }
+}
+
+/// Makes everything be there that has to be.
+pub async fn run(registry: &Registry, authentication: &ClusterAuthentication, now: Timestamp) -> Result<(), Status> {
+    let mut new = namespaces::missing(registry)?;
+    let (missing, changes) = policy::steps(registry)?;
+    new.extend(missing);
+    create_all(registry, new, now).await?;
+    for change in changes {
+        change.apply(registry, now).await?;
+    }
+    policy::aggregate(registry, now).await?;
+    authentication.publish(registry, now).await
+}
+
+/// An object that is to be there.
+pub(crate) struct New {
+    resource: &'static Resource,
+    object: Value,
+}
+
+impl New {
+    /// An object of the resource at this group, version and plural.
+    pub(crate) fn of(group: &str, version: &str, plural: &str, object: Value) -> Result<Self, Status> {
+        let found = resource::lookup(group, version, plural);
+        let resource = found.ok_or_else(|| Status::internal(format!("{plural} is not served")))?;
+        Ok(Self { resource, object })
+    }
+
+    fn target(&self) -> Target {
+        Target::object(self.resource, meta::namespace(&self.object), meta::name(&self.object))
+    }
+}
+
+/// Creates many objects in few transactions: one sync of the disk for a hundred of them. What is there meanwhile
+/// (another server starts too) is left as it is.
+pub(crate) async fn create_all(registry: &Registry, new: Vec<New>, now: Timestamp) -> Result<(), Status> {
+    let mut prepared = Vec::with_capacity(new.len());
+    for mut new in new {
+        meta::set(&mut new.object, "uid", new_uid());
+        meta::set(&mut new.object, "creationTimestamp", meta::time(now));
+        strategy::prepare_for_create(new.resource, &mut new.object);
+        let text = to_stored(&new.object).ok_or_else(|| Status::internal("a default object has no metadata"))?;
+        let change = Change::Put { value: text.into(), lease: None };
+        prepared.push(Write { key: registry.key(&new.target()), expect: Some(Expect::Absent), change: Some(change) });
+    }
+    for writes in prepared.chunks(AT_ONCE) {
+        let outcome = registry.store().commit(writes.to_vec()).await.map_err(|error| status_of(&error))?;
+        if let Outcome::Committed(revision) = outcome {
+            registry.cache().wait_for(revision).await?;
+            continue;
+        }
+        for write in writes {
+            registry.store().commit(vec![write.clone()]).await.map_err(|error| status_of(&error))?;
+        }
+        registry.cache().fresh().await?;
+    }
+    Ok(())
+}
+
+/// Puts what `change` makes of an object in its place, as the server itself.
+pub(crate) async fn change_as_server(
+    registry: &Registry,
+    target: &Target,
+    now: Timestamp,
+    change: impl FnMut(&Value) -> Result<Value, Status>,
+) -> Result<(), Status> {
+    let (user, admission) = (loopback(), Admission::default());
+    let writer = Writer { user: &user, admission: &admission, now, dry_run: false };
+    registry.update(target, writer, change).await.map(drop)
+}

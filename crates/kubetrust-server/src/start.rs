@@ -1,0 +1,191 @@
+//! Starts a server: credentials, store, cache, listener, defaults, and what keeps running beside it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use kubetrust_api::resource::{Kept, TABLE};
+use kubetrust_api::status::Status;
+use kubetrust_auth::authz::{Authorizer, WATCHED};
+use kubetrust_store::Store;
+use kubetrust_store::embedded::{Embedded, OpenError};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use crate::ApiServer;
+use crate::admission::{self, UnknownPlugin};
+use crate::bootstrap;
+use crate::chain::limit::InFlight;
+use crate::controllers;
+use crate::credentials::Credentials;
+use crate::endpoints::health::Health;
+use crate::files::BadFile;
+use crate::listen::{self, Limits};
+use crate::options::{Options, StoreOptions};
+use crate::registry::Registry;
+use crate::registry::cache::{Cache, Change, Hook, Kind};
+
+/// How often the store is asked whether it works, for `/readyz`.
+const HEALTH: Duration = Duration::from_secs(2);
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A credential or policy file.
+    #[error(transparent)]
+    File(#[from] BadFile),
+    /// The embedded store.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store, once it is open.
+    #[error("the store can't be read: {0}")]
+    Store(#[from] kubetrust_store::Error),
+    /// An admission plugin that there is none of.
+    #[error(transparent)]
+    Plugin(#[from] UnknownPlugin),
+    /// The address.
+    #[error("{address} can't be listened on: {source}; name another with --bind-address and --secure-port")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// TLS.
+    #[error("TLS can't be set up: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The defaults that every cluster has.
+    #[error("the defaults of the cluster can't be stored: {0}")]
+    Defaults(Status),
+}
+
+/// A server that runs.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its objects.
+    pub registry: Registry,
+    /// Who may what.
+    pub authorizer: Arc<Authorizer>,
+    stop: watch::Sender<bool>,
+    served: JoinHandle<()>,
+}
+
+impl Running {
+    /// Stops taking connections and waits until what is in flight is answered.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        let _ = self.served.await;
+    }
+}
+
+/// Starts a server. When it returns, `/readyz` says ok.
+pub async fn start(options: Options) -> Result<Running, StartError> {
+    let (credentials, reloading) = Credentials::load(&options)?;
+    let store = open(&options.store).await?;
+
+    let authorizer = Arc::new(Authorizer::new(options.authorization_modes.iter().copied()));
+    let root = Bytes::from(format!("{}/", options.prefix.trim_end_matches('/')));
+    let cache = Cache::load(store, root.clone(), storages(), vec![authorizer_hook(Arc::clone(&authorizer), root.len())]).await?;
+    let registry = Registry::new(cache, root);
+    info!(revision = registry.cache().reached(), "the store is read");
+
+    let address = SocketAddr::new(options.bind_address, options.secure_port);
+    let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
+    let address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
+
+    let (stop, stopped) = watch::channel(false);
+    let health = Health::default();
+    let server = Arc::new(ApiServer {
+        registry: registry.clone(),
+        authenticators: Arc::clone(&credentials.authenticators),
+        authorizer: Arc::clone(&authorizer),
+        admission: admission::default_plugins(
+            &registry,
+            &authorizer,
+            &options.enable_admission_plugins,
+            &options.disable_admission_plugins,
+        )?,
+        in_flight: InFlight::new(options.max_requests_in_flight, options.max_mutating_requests_in_flight),
+        issuer: Arc::clone(&credentials.issuer),
+        health: health.clone(),
+        stop: stopped.clone(),
+    });
+    health.store.store(true, Ordering::Relaxed);
+    let served = tokio::spawn(listen::serve(
+        listener,
+        Arc::clone(&credentials.tls),
+        server,
+        Limits::default(),
+        stopped.clone(),
+    ));
+    info!(%address, "serving securely");
+
+    let authentication = credentials.cluster_authentication();
+    bootstrap::run(&registry, &authentication, Timestamp::now()).await.map_err(StartError::Defaults)?;
+    health.started.store(true, Ordering::Release);
+    tokio::spawn(reloading.run(credentials, registry.clone(), stopped.clone()));
+    tokio::spawn(watch_store(registry.clone(), health, stopped.clone()));
+    controllers::spawn(&registry, options.root_ca, &stopped);
+    Ok(Running { address, registry, authorizer, stop, served })
+}
+
+async fn open(options: &StoreOptions) -> Result<Arc<dyn Store>, StartError> {
+    match options {
+        StoreOptions::Embedded(folder) => {
+            Ok(Arc::new(Embedded::open(folder, kubetrust_store::embedded::Options::default())?))
+        }
+        StoreOptions::Etcd { servers, ca_file, client } => {
+            Ok(Arc::new(crate::etcd::connect(servers, ca_file.as_deref(), client.as_ref()).await?))
+        }
+    }
+}
+
+/// Every path under the root that objects are stored at, once.
+fn storages() -> impl Iterator<Item = &'static str> {
+    let mut storages: Vec<&str> =
+        TABLE.iter().filter(|resource| resource.kept == Kept::Stored).map(|resource| resource.storage).collect();
+    storages.sort_unstable();
+    storages.dedup();
+    storages.into_iter()
+}
+
+/// Feeds the authorizers with what they decide by.
+fn authorizer_hook(authorizer: Arc<Authorizer>, root: usize) -> Hook {
+    let watched: Vec<(&'static str, &'static str, &'static str)> = WATCHED
+        .iter()
+        .filter_map(|(group, plural)| {
+            let resource = TABLE.iter().find(|resource| resource.group == *group && resource.plural == *plural)?;
+            Some((resource.storage, *group, *plural))
+        })
+        .collect();
+    Box::new(move |storage: &'static str, change: &Change| {
+        let Some((_, group, plural)) = watched.iter().find(|(watched, _, _)| *watched == storage) else { return };
+        if change.kind == Kind::Deleted {
+            let key = String::from_utf8_lossy(&change.key[root + storage.len() + 1..]).into_owned();
+            let (namespace, name) = key.split_once('/').unwrap_or(("", &key));
+            authorizer.delete(group, plural, namespace, name);
+        } else if let Err(error) = authorizer.put(group, plural, &change.object.value()) {
+            warn!(%group, %plural, %error, "a stored object says nothing to the authorizers");
+        }
+    })
+}
+
+async fn watch_store(registry: Registry, health: Health, mut stop: watch::Receiver<bool>) {
+    loop {
+        let answers = registry.store().health().await;
+        if let Err(error) = &answers {
+            warn!(%error, "the store does not answer");
+        }
+        health.store.store(answers.is_ok(), Ordering::Relaxed);
+        tokio::select! {
+            () = tokio::time::sleep(HEALTH) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
