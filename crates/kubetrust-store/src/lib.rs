@@ -5,6 +5,8 @@
 
 pub mod embedded;
 mod error;
+pub mod etcd;
+mod feed;
 mod limits;
 
 pub use error::{Error, Result};

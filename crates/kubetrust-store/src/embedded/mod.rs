@@ -7,7 +7,6 @@
 mod apply;
 mod crc;
 mod disk;
-mod feed;
 mod record;
 mod tables;
 mod writer;
@@ -16,7 +15,6 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -30,10 +28,10 @@ use parking_lot::{Mutex, RwLock};
 use redb::Database;
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::feed::{self, Feed, Past};
 use crate::limits;
-use crate::{Error, KeyValue, LeaseId, Outcome, Page, Range, Result, Revision, Store, Watched, Write};
+use crate::{Error, Event, KeyValue, LeaseId, Outcome, Page, Range, Result, Revision, Store, Watched, Write};
 use disk::{Fault, Folder, Refused};
-use feed::Feed;
 use tables::Snapshot;
 use writer::{Queued, Request, Writer};
 
@@ -134,11 +132,10 @@ pub struct Embedded {
 struct Shared {
     /// `None` while the file is closed.
     database: RwLock<Option<Database>>,
-    feed: Feed,
+    feed: Arc<Feed>,
     clock: Clock,
     /// Why nothing is served at the moment.
     failed: Mutex<Option<String>>,
-    closed: AtomicBool,
 }
 
 impl Embedded {
@@ -198,10 +195,13 @@ impl Embedded {
         }
         let shared = Arc::new(Shared {
             database: RwLock::new(Some(database)),
-            feed: Feed::new(snapshot.revision()?, snapshot.number(tables::COMPACTED)?, options.feed),
+            feed: Arc::new(Feed::new(
+                snapshot.revision()?,
+                snapshot.number(tables::COMPACTED)?,
+                options.feed,
+            )),
             clock: options.clock,
             failed: Mutex::new(None),
-            closed: AtomicBool::new(false),
         });
         let writer = Writer::new(Arc::clone(&shared), folder, options.history, &snapshot)?;
         Ok(Ok((shared, writer)))
@@ -252,17 +252,16 @@ impl Shared {
     }
 
     fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.feed.is_closed()
     }
 
     fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.feed.close();
         if let Some(database) = self.database.write().take()
             && let Err(error) = database.close()
         {
             tracing::warn!(%error, "the store was not closed well; it is checked at the next start");
         }
-        self.feed.wake();
     }
 
     /// `Err` says why nothing is served.
@@ -364,7 +363,10 @@ impl Store for Embedded {
         after: Revision,
     ) -> BoxFuture<'_, Result<BoxStream<'static, Result<Watched>>>> {
         let opened = self.shared.is_well().map_err(Error::Unavailable);
-        let stream = opened.map(|()| feed::watch(Arc::clone(&self.shared), start, end, after));
+        let stream = opened.map(|()| {
+            let feed = Arc::clone(&self.shared.feed);
+            feed::watch(feed, Log(Arc::clone(&self.shared)), start, end, after)
+        });
         std::future::ready(stream).boxed()
     }
 
@@ -402,6 +404,28 @@ impl Store for Embedded {
 
     fn health(&self) -> BoxFuture<'_, Result<()>> {
         std::future::ready(self.shared.is_well().map_err(Error::Unavailable)).boxed()
+    }
+}
+
+/// Bytes of values that one read of the log delivers at most, about.
+const REPLAY: usize = 1 << 20;
+
+/// The past, on the disk.
+struct Log(Arc<Shared>);
+
+impl Past for Log {
+    fn after(&mut self, after: Revision) -> BoxFuture<'_, Result<(Vec<Event>, Revision)>> {
+        let read = self.0.read_aside(move |snapshot| {
+            let compacted = snapshot.number(tables::COMPACTED)?;
+            if after < compacted {
+                return Ok(Err(Error::Compacted {
+                    asked: after,
+                    oldest: compacted,
+                }));
+            }
+            snapshot.replay(after, REPLAY).map(Ok)
+        });
+        async { read.await? }.boxed()
     }
 }
 

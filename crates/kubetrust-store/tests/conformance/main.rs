@@ -5,11 +5,14 @@
 mod cases;
 mod given;
 mod model;
+#[path = "../support/etcd.rs"]
+mod peer;
 
 use std::sync::Arc;
 
 use kubetrust_store::Store;
 use kubetrust_store::embedded::{Embedded, Options};
+use kubetrust_store::etcd::Etcd;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_engine_conforms() {
@@ -21,4 +24,11 @@ async fn the_embedded_engine_conforms() {
         Arc::new(store) as Arc<dyn Store>
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn etcd_conforms() {
+    let peer = tokio::task::spawn_blocking(|| peer::Etcd::start(1)).await.unwrap();
+    let store: Arc<dyn Store> = Arc::new(Etcd::new(peer.options()).unwrap());
+    cases::run(async || Arc::clone(&store)).await;
 }

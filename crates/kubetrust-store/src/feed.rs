@@ -1,21 +1,17 @@
-//! What was committed, on its way to those who watch: the last of it in memory, all that is kept from the disk.
+//! What was committed, on its way to those who watch: the last of it from memory, what was before from where it is kept.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::Shared;
-use super::tables::COMPACTED;
 use crate::{Error, Event, NO_END, Result, Revision, Watched};
-
-/// Bytes of values that one read of the log delivers at most, about.
-const REPLAY: usize = 1 << 20;
 
 /// Events that one batch of a watch has at most, about: a revision is never split.
 const BATCH: usize = 512;
@@ -28,32 +24,37 @@ struct Published {
 }
 
 /// The last commits. A watcher that falls behind them is cut off.
-pub(super) struct Feed {
+pub(crate) struct Feed {
     ring: Mutex<Ring>,
     newest: watch::Sender<Revision>,
     /// What a watch can't start before, although the ring may still have it.
     compacted: AtomicU64,
+    closed: AtomicBool,
 }
 
 struct Ring {
     batches: VecDeque<Arc<Published>>,
     /// All later revisions are here.
     floor: Revision,
+    /// How often the ring had to begin anew, after a gap that no watcher is to blame for.
+    gap: u64,
     size: usize,
     limit: usize,
 }
 
 enum Taken {
     Batches(Vec<Arc<Published>>),
-    Behind,
+    /// The ring does not reach back that far, after so many gaps.
+    Behind(u64),
 }
 
 impl Feed {
     /// Starts after a revision, and keeps about `limit` bytes.
-    pub(super) fn new(revision: Revision, compacted: Revision, limit: usize) -> Self {
+    pub(crate) fn new(revision: Revision, compacted: Revision, limit: usize) -> Self {
         let ring = Ring {
             batches: VecDeque::new(),
             floor: revision,
+            gap: 0,
             size: 0,
             limit,
         };
@@ -61,16 +62,17 @@ impl Feed {
             ring: Mutex::new(ring),
             newest: watch::Sender::new(revision),
             compacted: AtomicU64::new(compacted),
+            closed: AtomicBool::new(false),
         }
     }
 
     /// The newest revision that can be seen.
-    pub(super) fn newest(&self) -> Revision {
+    pub(crate) fn newest(&self) -> Revision {
         *self.newest.borrow()
     }
 
     /// Says that a reader saw a revision on the disk, so that nobody is told an older one from now on.
-    pub(super) fn seen(&self, revision: Revision) {
+    pub(crate) fn seen(&self, revision: Revision) {
         self.newest.send_if_modified(|newest| {
             *newest = revision.max(*newest);
             false
@@ -78,20 +80,37 @@ impl Feed {
     }
 
     /// Says what was compacted.
-    pub(super) fn compacted(&self, revision: Revision) {
+    pub(crate) fn compacted(&self, revision: Revision) {
         self.compacted.fetch_max(revision, Ordering::AcqRel);
     }
 
     /// Delivers what was committed.
-    pub(super) fn publish(&self, last: Revision, events: Vec<Event>) {
+    pub(crate) fn publish(&self, last: Revision, events: Vec<Event>) {
         let size = events.iter().map(Event::size).sum();
         self.ring.lock().push(Published { last, events, size });
         self.newest.send_modify(|newest| *newest = last.max(*newest));
     }
 
-    /// Wakes every watcher, to see that the store is closed.
-    pub(super) fn wake(&self) {
+    /// Begins anew after a revision: what was before has to come from where it is kept.
+    pub(crate) fn restart(&self, revision: Revision) {
+        {
+            let mut ring = self.ring.lock();
+            ring.batches.clear();
+            ring.size = 0;
+            ring.floor = revision;
+            ring.gap += 1;
+        }
+        self.newest.send_modify(|newest| *newest = revision.max(*newest));
+    }
+
+    /// Ends every watch.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
         self.newest.send_modify(|_| {});
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 }
 
@@ -110,7 +129,7 @@ impl Ring {
 
     fn take(&self, after: Revision) -> Taken {
         if after < self.floor {
-            return Taken::Behind;
+            return Taken::Behind(self.gap);
         }
         let start = self.batches.partition_point(|batch| batch.last <= after);
         let mut taken = Vec::new();
@@ -126,38 +145,50 @@ impl Ring {
     }
 }
 
+/// Where what is not in the ring any more is kept.
+pub(crate) trait Past: Send + 'static {
+    /// The events after a revision, in order, and the revision up to which that is all; it waits until there are some.
+    fn after(&mut self, revision: Revision) -> BoxFuture<'_, Result<(Vec<Event>, Revision)>>;
+
+    /// The watch has caught up with the ring, and may never come back.
+    fn caught_up(&mut self) {}
+}
+
 /// All changes of a range after a revision.
-pub(super) fn watch(
-    shared: Arc<Shared>,
+pub(crate) fn watch(
+    feed: Arc<Feed>,
+    past: impl Past,
     start: Bytes,
     end: Bytes,
     after: Revision,
 ) -> BoxStream<'static, Result<Watched>> {
     let watcher = Watcher {
-        wake: shared.feed.newest.subscribe(),
-        shared,
+        wake: feed.newest.subscribe(),
+        feed,
+        past,
         start,
         end,
         after,
-        live: false,
+        live: None,
         ended: false,
     };
     stream::unfold(watcher, Watcher::next).boxed()
 }
 
-struct Watcher {
-    shared: Arc<Shared>,
+struct Watcher<P> {
+    feed: Arc<Feed>,
+    past: P,
     wake: watch::Receiver<Revision>,
     start: Bytes,
     end: Bytes,
     /// All up to here was delivered.
     after: Revision,
-    /// Whether it has caught up with the ring once: falling behind it from then on is its own fault.
-    live: bool,
+    /// The gap of the ring when it caught up with it: falling behind the same ring is its own fault.
+    live: Option<u64>,
     ended: bool,
 }
 
-impl Watcher {
+impl<P: Past> Watcher<P> {
     async fn next(mut self) -> Option<(Result<Watched>, Self)> {
         if self.ended {
             return None;
@@ -170,51 +201,39 @@ impl Watcher {
     async fn watched(&mut self) -> Result<Watched> {
         loop {
             self.wake.borrow_and_update();
-            if self.shared.is_closed() {
+            if self.feed.is_closed() {
                 return Err(Error::Unavailable("the store is closed".to_owned()));
             }
-            let oldest = self.shared.feed.compacted.load(Ordering::Acquire);
-            if !self.live && self.after < oldest {
+            let oldest = self.feed.compacted.load(Ordering::Acquire);
+            if self.live.is_none() && self.after < oldest {
                 return Err(Error::Compacted {
                     asked: self.after,
                     oldest,
                 });
             }
-            let taken = self.shared.feed.ring.lock().take(self.after);
+            let (taken, gap) = {
+                let ring = self.feed.ring.lock();
+                (ring.take(self.after), ring.gap)
+            };
             match taken {
-                Taken::Behind if self.live => return Err(Error::Slow),
-                Taken::Behind => {
-                    let (events, reached) = self.replay().await?;
+                Taken::Behind(gap) if self.live == Some(gap) => return Err(Error::Slow),
+                Taken::Behind(_) => {
+                    let (events, reached) = self.past.after(self.after).await?;
                     if reached > self.after {
                         return Ok(self.deliver(events.iter(), reached));
                     }
                 }
                 Taken::Batches(batches) => {
-                    self.live = true;
+                    self.live = Some(gap);
+                    self.past.caught_up();
                     if let Some(last) = batches.last() {
                         return Ok(self.deliver(batches.iter().flat_map(|batch| &batch.events), last.last));
                     }
-                    // The sender lives in what this watcher holds.
+                    // The sender lives in the feed that this watcher holds.
                     let _ = self.wake.changed().await;
                 }
             }
         }
-    }
-
-    async fn replay(&self) -> Result<(Vec<Event>, Revision)> {
-        let after = self.after;
-        self.shared
-            .read_aside(move |snapshot| {
-                let compacted = snapshot.number(COMPACTED)?;
-                if after < compacted {
-                    return Ok(Err(Error::Compacted {
-                        asked: after,
-                        oldest: compacted,
-                    }));
-                }
-                snapshot.replay(after, REPLAY).map(Ok)
-            })
-            .await?
     }
 
     fn deliver<'a>(&mut self, events: impl Iterator<Item = &'a Event>, revision: Revision) -> Watched {

@@ -1,0 +1,299 @@
+//! One HTTP/2 connection to one of the servers, shared by all calls; another server when it is gone.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tonic::body::Body;
+use tonic::client::Grpc;
+
+use super::credentials::Credentials;
+
+/// How long a connection may take until it can be used.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// How often a connection with calls on it is tried. etcd takes one faster than each 5 s
+/// (`--grpc-keepalive-min-time`) for an attack, and so one without calls.
+const PING: Duration = Duration::from_secs(10);
+
+/// How long the answer may take until the server is given up.
+const PONG: Duration = Duration::from_secs(5);
+
+/// What one call may have on its way; all calls together have the other.
+const STREAM_WINDOW: u32 = 2 << 20;
+const CONNECTION_WINDOW: u32 = 256 << 20;
+
+/// Most bytes of an answer: a list of everything.
+const ANSWER_LIMIT: usize = 2 << 30;
+
+/// One of `--etcd-servers`.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    origin: http::Uri,
+    host: String,
+    port: u16,
+    /// The name that its certificate has to have; `None` without TLS.
+    name: Option<ServerName<'static>>,
+}
+
+/// The port of a URL that names none.
+const PORT: u16 = 2379;
+
+impl Server {
+    pub(super) fn parse(url: &str) -> Result<Self, String> {
+        let uri: http::Uri = url.parse().map_err(|error| format!("{error}"))?;
+        let tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err("write https://HOST:PORT".to_owned()),
+        };
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err("it has a path; write https://HOST:PORT".to_owned());
+        }
+        let authority = uri.authority().ok_or("it has no host")?;
+        if authority.as_str().contains('@') {
+            return Err("it has a user; etcd knows us by our certificate".to_owned());
+        }
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        let name = tls.then(|| ServerName::try_from(host.clone())).transpose();
+        let name = name.map_err(|_| format!("`{host}` is no name that a certificate can have"))?;
+        let port = authority.port_u16().unwrap_or(PORT);
+        let authority = authority.clone();
+        let origin = http::Uri::builder()
+            .scheme(if tls { "https" } else { "http" })
+            .authority(authority)
+            .path_and_query("/");
+        Ok(Self {
+            origin: origin.build().map_err(|error| error.to_string())?,
+            host,
+            port,
+            name,
+        })
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.name.is_some()
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let authority = self.origin.authority().map_or("", |authority| authority.as_str());
+        write!(
+            formatter,
+            "{}://{authority}",
+            if self.is_tls() { "https" } else { "http" }
+        )
+    }
+}
+
+/// All servers, and the connection to one of them.
+pub(super) struct Pool {
+    servers: Vec<Server>,
+    credentials: Option<Credentials>,
+    /// The server that is tried first.
+    preferred: AtomicUsize,
+    open: Mutex<Option<Connection>>,
+    /// One at a time connects; the others wait and share.
+    connecting: tokio::sync::Mutex<()>,
+}
+
+impl Pool {
+    pub(super) fn new(servers: Vec<Server>, credentials: Option<Credentials>) -> Self {
+        Self {
+            servers,
+            credentials,
+            preferred: AtomicUsize::new(0),
+            open: Mutex::new(None),
+            connecting: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    pub(super) fn credentials(&self) -> Option<&Credentials> {
+        self.credentials.as_ref()
+    }
+
+    pub(super) fn servers(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// The open connection, or a new one. The error says of each server why not.
+    pub(super) async fn connection(&self) -> Result<Connection, String> {
+        if let Some(open) = self.usable() {
+            return Ok(open);
+        }
+        let _turn = self.connecting.lock().await;
+        if let Some(open) = self.usable() {
+            return Ok(open);
+        }
+        let mut reasons = Vec::new();
+        let first = self.preferred.load(Ordering::Relaxed);
+        for step in 0..self.servers.len() {
+            let index = (first + step) % self.servers.len();
+            let Some(server) = self.servers.get(index) else {
+                continue;
+            };
+            match self.connect(server).await {
+                Ok(connection) => {
+                    self.preferred.store(index, Ordering::Relaxed);
+                    *self.open.lock() = Some(connection.clone());
+                    return Ok(connection);
+                }
+                Err(reason) => reasons.push(format!("{server}: {reason}")),
+            }
+        }
+        Err(reasons.join("; "))
+    }
+
+    fn usable(&self) -> Option<Connection> {
+        self.open.lock().clone().filter(|open| !open.send.is_closed())
+    }
+
+    /// Does not use this connection for new calls any more; the next goes to the next server.
+    pub(super) fn turn_from(&self, connection: &Connection) {
+        let mut open = self.open.lock();
+        if open
+            .as_ref()
+            .is_some_and(|open| Arc::ptr_eq(&open.identity, &connection.identity))
+        {
+            *open = None;
+            self.preferred.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Makes the next call on a new connection.
+    pub(super) fn renew(&self) {
+        *self.open.lock() = None;
+    }
+
+    async fn connect(&self, server: &Server) -> Result<Connection, String> {
+        let late = |_| format!("no connection within {} s", CONNECT.as_secs());
+        let connect = async {
+            let connection = self.connect_patiently(server).await?;
+            super::greet(&connection).await?;
+            Ok(connection)
+        };
+        timeout(CONNECT, connect).await.map_err(late)?
+    }
+
+    async fn connect_patiently(&self, server: &Server) -> Result<Connection, String> {
+        let tcp = TcpStream::connect((server.host.as_str(), server.port))
+            .await
+            .map_err(|error| error.to_string())?;
+        tcp.set_nodelay(true).map_err(|error| error.to_string())?;
+        match (&server.name, &self.credentials) {
+            (Some(name), Some(credentials)) => {
+                let connector = TlsConnector::from(credentials.config());
+                let tls = connector
+                    .connect(name.clone(), tcp)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
+                    return Err("it does not speak HTTP/2".to_owned());
+                }
+                Connection::begin(server, tls).await
+            }
+            (Some(_), None) => Err("there are no credentials for it".to_owned()),
+            (None, _) => Connection::begin(server, tcp).await,
+        }
+    }
+}
+
+/// An open connection; a clone is the same one.
+#[derive(Clone)]
+pub(super) struct Connection {
+    send: http2::SendRequest<Body>,
+    origin: http::Uri,
+    identity: Arc<()>,
+}
+
+impl Connection {
+    async fn begin(server: &Server, io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Self, String> {
+        let (send, connection) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PONG)
+            .keep_alive_while_idle(false)
+            .handshake(TokioIo::new(io))
+            .await
+            .map_err(|error| error.to_string())?;
+        let name = server.to_string();
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(server = name, %error, "the connection to etcd ended");
+            }
+        });
+        Ok(Self {
+            send,
+            origin: server.origin.clone(),
+            identity: Arc::new(()),
+        })
+    }
+
+    pub(super) fn grpc(&self) -> Grpc<Self> {
+        let origin = self.origin.clone();
+        Grpc::with_origin(self.clone(), origin).max_decoding_message_size(ANSWER_LIMIT)
+    }
+}
+
+/// A call that had no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub(super) struct Broken {
+    /// Whether the server has seen nothing of it.
+    pub(super) unsent: bool,
+    reason: String,
+}
+
+impl tower_service::Service<http::Request<Body>> for Connection {
+    type Response = http::Response<Incoming>;
+    type Error = Broken;
+    type Future = BoxFuture<'static, Result<Self::Response, Broken>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        Pin::new(&mut self.send).poll_ready(context).map_err(|error| Broken {
+            unsent: true,
+            reason: error.to_string(),
+        })
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let answer = self.send.try_send_request(request);
+        async move { answer.await.map_err(Broken::from) }.boxed()
+    }
+}
+
+/// hyper gives a request back exactly when it was not sent.
+impl<T> From<TrySendError<T>> for Broken {
+    fn from(mut error: TrySendError<T>) -> Self {
+        let unsent = error.take_message().is_some();
+        let error = error.into_error();
+        let mut reason = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            reason = format!("{reason}: {cause}");
+            source = cause.source();
+        }
+        Self { unsent, reason }
+    }
+}
