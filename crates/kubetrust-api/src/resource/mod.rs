@@ -1,7 +1,13 @@
-//! What a resource is. [`table`] is the one list of all of them.
+//! What a resource is. [`table`] is the one list of all of them, [`groups`] the one of their groups.
 
+mod build;
+pub mod groups;
 pub mod table;
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+pub use groups::GROUPS;
 pub use table::TABLE;
 
 /// Whether the objects of a resource live in a namespace.
@@ -20,6 +26,8 @@ pub enum Kept {
     Stored,
     /// Answered and forgotten, as reviews are: create only.
     Answered,
+    /// Made up when asked for, as component statuses are: get and list only.
+    Observed,
 }
 
 /// One row of the registry: a resource of one group version.
@@ -33,17 +41,17 @@ pub struct Resource {
     pub kind: &'static str,
     /// Plural name, as paths and RBAC rules spell it.
     pub plural: &'static str,
-    /// Singular name, for discovery.
-    pub singular: &'static str,
     /// Namespaced or not.
     pub scope: Scope,
     /// Stored or only answered.
     pub kept: Kept,
+    /// Verbs that discovery lists for it, sorted.
+    pub verbs: &'static [&'static str],
     /// Short names, as `kubectl get po`.
     pub short_names: &'static [&'static str],
     /// Categories, as `kubectl get all`.
     pub categories: &'static [&'static str],
-    /// Subresources that are served, `status` and `approval` and the like.
+    /// Subresources that are served, `status` and `approval` and the like; sorted by name.
     pub subresources: &'static [Subresource],
     /// Path under `/registry/` that real API servers keep its objects at: `pods`, `services/specs`, `minions`.
     pub storage: &'static str,
@@ -62,38 +70,78 @@ pub struct Subresource {
     pub kind: &'static str,
     /// Group version of that kind, where it is not the resource's.
     pub kind_group_version: Option<(&'static str, &'static str)>,
-    /// Verbs that discovery lists for it.
+    /// Verbs that discovery lists for it, sorted.
     pub verbs: &'static [&'static str],
+    /// It opens a connection to a kubelet, a pod or a service: any method, and the kind is that of its query.
+    pub connects: bool,
 }
 
 impl Resource {
     /// `v1` or `apps/v1`: what stands in `apiVersion`.
+    #[must_use]
     pub fn api_version(&self) -> String {
         api_version(self.group, self.version)
     }
 
     /// `pods` or `deployments.apps`: how messages name it.
+    #[must_use]
     pub fn qualified(&self) -> String {
         qualified(self.group, self.plural)
     }
 
+    /// Singular name, for discovery: the kind in lower case, as all built-in ones have it.
+    #[must_use]
+    pub fn singular(&self) -> String {
+        self.kind.to_ascii_lowercase()
+    }
+
     /// The subresource of this name.
+    #[must_use]
     pub fn subresource(&self, name: &str) -> Option<&'static Subresource> {
         self.subresources.iter().find(|subresource| subresource.name == name)
     }
 }
 
+/// Group, version, and plural name or kind.
+type Key = (&'static str, &'static str, &'static str);
+
 /// The resource at this group, version and plural name.
+#[must_use]
 pub fn lookup(group: &str, version: &str, plural: &str) -> Option<&'static Resource> {
-    TABLE.iter().find(|row| row.plural == plural && row.group == group && row.version == version)
+    static BY_PLURAL: LazyLock<HashMap<Key, &Resource>> =
+        LazyLock::new(|| TABLE.iter().map(|row| ((row.group, row.version, row.plural), row)).collect());
+    BY_PLURAL.get(&(group, version, plural)).copied()
+}
+
+/// The resource whose objects are of this group, version and kind.
+#[must_use]
+pub fn of_kind(group: &str, version: &str, kind: &str) -> Option<&'static Resource> {
+    static BY_KIND: LazyLock<HashMap<Key, &Resource>> =
+        LazyLock::new(|| TABLE.iter().map(|row| ((row.group, row.version, row.kind), row)).collect());
+    BY_KIND.get(&(group, version, kind)).copied()
+}
+
+/// The resources of a group version, by name.
+pub fn of_group_version(group: &str, version: &str) -> impl Iterator<Item = &'static Resource> {
+    TABLE.iter().filter(move |row| row.group == group && row.version == version)
 }
 
 /// `v1` for the core group, `GROUP/VERSION` else.
+#[must_use]
 pub fn api_version(group: &str, version: &str) -> String {
-    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+    if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
+    }
 }
 
 /// `PLURAL` for the core group, `PLURAL.GROUP` else.
+#[must_use]
 pub fn qualified(group: &str, plural: &str) -> String {
-    if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") }
+    if group.is_empty() {
+        plural.to_owned()
+    } else {
+        format!("{plural}.{group}")
+    }
 }
