@@ -38,7 +38,7 @@ impl<'a> Records<'a> {
         let rest = std::str::from_utf8(text).map_err(|error| {
             let good = text.get(..error.valid_up_to()).unwrap_or_default();
             Fault {
-                line: good.iter().filter(|byte| **byte == b'\n').count() + 1,
+                line: good.split(|byte| *byte == b'\n').count(),
                 column: good.iter().rev().take_while(|byte| **byte != b'\n').count() + 1,
                 what: "this is not UTF-8; save the file as UTF-8",
             }

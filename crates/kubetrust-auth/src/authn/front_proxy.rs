@@ -51,6 +51,7 @@ pub enum Distrusted {
 
 impl RemoteHeaders {
     /// `X-Remote-User`, `-Uid`, `-Group`, `-Extra-`: the names that kubeadm sets, and that are never passed on.
+    #[must_use] 
     pub fn standard() -> Self {
         Self {
             users: vec![HeaderName::from_static("x-remote-user")],
@@ -143,6 +144,7 @@ impl RemoteHeaders {
 
 impl FrontProxy {
     /// An empty list of names allows every certificate of the CA.
+    #[must_use] 
     pub fn new(verifier: Verifier, allowed_names: Vec<String>, headers: RemoteHeaders) -> Self {
         Self {
             verifier,
@@ -152,6 +154,7 @@ impl FrontProxy {
     }
 
     /// The headers.
+    #[must_use] 
     pub fn headers(&self) -> &RemoteHeaders {
         &self.headers
     }

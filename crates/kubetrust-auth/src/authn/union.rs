@@ -81,11 +81,13 @@ impl Authenticators {
     }
 
     /// Which generation this is. What a [`super::PeerChain`] remembers of another one doesn't count.
+    #[must_use] 
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
     /// What is switched on.
+    #[must_use] 
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -106,7 +108,7 @@ impl Authenticators {
         (result, Explanation { attempts })
     }
 
-    /// Whose a bearer token is, for a TokenReview. `audiences` are those of the review; `None` is the API server's.
+    /// Whose a bearer token is, for a `TokenReview`. `audiences` are those of the review; `None` is the API server's.
     pub fn authenticate_token(
         &self,
         token: &str,
@@ -222,7 +224,7 @@ impl<'a> Attempt<'a> {
                 let now = presented.now;
                 match x509::recall(&peer.as_client, verifier, &peer.certificates, all.generation, now) {
                     Err(reason) => Verdict::Refused(reason.into()),
-                    Ok(verified) => match &verified.user {
+                    Ok(found) => match &found.user {
                         None => Verdict::Declined(Declined::NoCommonName),
                         Some(user) => accept(Scheme::X509, Arc::clone(user), all),
                     },

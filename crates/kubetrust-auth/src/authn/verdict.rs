@@ -22,7 +22,7 @@ pub enum Scheme {
     TokenFile,
     /// A service account's token from a Secret.
     LegacyServiceAccount,
-    /// A service account's token from the TokenRequest API.
+    /// A service account's token from the `TokenRequest` API.
     ServiceAccount,
     /// A bootstrap token (S3).
     Bootstrap,
@@ -34,6 +34,7 @@ pub enum Scheme {
 
 impl Scheme {
     /// As logs and explanations name it.
+    #[must_use] 
     pub const fn name(self) -> &'static str {
         match self {
             Self::FrontProxy => "front-proxy",

@@ -1,4 +1,4 @@
-//! Tokens of the TokenRequest API: the account, and what the token is bound to, must be there still
+//! Tokens of the `TokenRequest` API: the account, and what the token is bound to, must be there still
 //! (`validator.Validate` of `pkg/serviceaccount/claims.go`).
 
 use jiff::Timestamp;

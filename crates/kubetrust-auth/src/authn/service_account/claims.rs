@@ -30,7 +30,7 @@ pub(super) struct Claims {
     pub sub: String,
 }
 
-/// What a token of the TokenRequest API is bound to.
+/// What a token of the `TokenRequest` API is bound to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Bound {
     #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -1,4 +1,4 @@
-//! The OpenID Connect documents of the service-account issuer, so that others can verify its tokens
+//! The `OpenID` Connect documents of the service-account issuer, so that others can verify its tokens
 //! (`pkg/serviceaccount/openidmetadata.go`). The key set is [`Keys::jwks`].
 
 use http::Uri;

@@ -1,4 +1,4 @@
-//! Issuing tokens: what a TokenRequest gets (`pkg/registry/core/serviceaccount/storage/token.go`), and what a
+//! Issuing tokens: what a `TokenRequest` gets (`pkg/registry/core/serviceaccount/storage/token.go`), and what a
 //! Secret of type `kubernetes.io/service-account-token` holds.
 
 use aws_lc_rs::rand;
@@ -28,7 +28,7 @@ pub struct TokenIssuer {
     extend: bool,
 }
 
-/// What a TokenRequest asks for, once its objects have been found.
+/// What a `TokenRequest` asks for, once its objects have been found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenAsk {
     /// Namespace of the account.
@@ -97,6 +97,7 @@ pub enum IssueError {
 impl TokenIssuer {
     /// `audiences` are those of the API server; `longest_seconds` is `--service-account-max-token-expiration`;
     /// `extend` is `--service-account-extend-token-expiration`.
+    #[must_use] 
     pub fn new(
         issuer: String,
         key: SigningKey,
@@ -114,11 +115,12 @@ impl TokenIssuer {
     }
 
     /// The key.
+    #[must_use] 
     pub fn key(&self) -> &SigningKey {
         &self.key
     }
 
-    /// Answers a TokenRequest.
+    /// Answers a `TokenRequest`.
     pub fn issue(&self, ask: TokenAsk, now: Timestamp) -> Result<IssuedToken, IssueError> {
         let asked = ask.expiration_seconds;
         if asked < SHORTEST_SECONDS {

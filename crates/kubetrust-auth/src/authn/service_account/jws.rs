@@ -28,8 +28,10 @@ pub(super) enum Algorithm {
     Es512,
 }
 
-/// Name, key and verification of each algorithm.
-const ALGORITHMS: [(Algorithm, &str, fn(KeyKind) -> bool, &dyn VerificationAlgorithm); 6] = [
+/// An algorithm, its name, whether it fits a key, and what verifies it.
+type Row = (Algorithm, &'static str, fn(KeyKind) -> bool, &'static dyn VerificationAlgorithm);
+
+const ALGORITHMS: [Row; 6] = [
     (Algorithm::Rs256, "RS256", is_rsa, &RSA_PKCS1_2048_8192_SHA256),
     (Algorithm::Rs384, "RS384", is_rsa, &RSA_PKCS1_2048_8192_SHA384),
     (Algorithm::Rs512, "RS512", is_rsa, &RSA_PKCS1_2048_8192_SHA512),

@@ -6,6 +6,7 @@
 
 mod memo;
 mod pool;
+mod requested;
 mod revocation;
 mod subject;
 
@@ -22,6 +23,7 @@ use x509_cert::certificate::{CertificateInner, Raw};
 
 pub(super) use memo::{Memo, recall};
 pub use pool::Pool;
+pub use requested::{RequestFault, Requested};
 pub use revocation::{RevocationList, Revocations, RevokedSerials};
 pub use subject::SubjectFault;
 
@@ -99,11 +101,13 @@ pub struct Verifier {
 
 impl Verifier {
     /// Takes the CAs, and what was revoked.
+    #[must_use] 
     pub fn new(pool: Pool, revocations: Arc<Revocations>) -> Self {
         Self { pool, revocations }
     }
 
     /// The CAs.
+    #[must_use] 
     pub fn pool(&self) -> &Pool {
         &self.pool
     }
