@@ -5,6 +5,7 @@
 //! version knows no meaning for it.
 
 pub mod decode;
+pub mod discovery;
 pub mod meta;
 pub mod patch;
 pub mod resource;
