@@ -1,86 +1,50 @@
 //! Who has the roles of a new cluster; those of the controllers follow from their names.
 
 use super::DefaultSubject::{Group, ServiceAccount, User};
-use super::{DefaultBinding, binding};
+use super::{DefaultBinding, cluster, inside};
 
-/// Of the whole cluster.
+/// Of the whole cluster, each named as its role. Nobody has `system:node`: kubelets have the node authorizer.
 pub(super) const CLUSTER_ROLE_BINDINGS: &[DefaultBinding] = &[
-    binding("", "cluster-admin", "cluster-admin", &[Group("system:masters")]),
-    binding(
-        "",
-        "system:basic-user",
-        "system:basic-user",
-        &[Group("system:authenticated")],
-    ),
-    binding(
-        "",
-        "system:discovery",
-        "system:discovery",
-        &[Group("system:authenticated")],
-    ),
-    binding(
-        "",
-        "system:kube-controller-manager",
+    cluster("cluster-admin", &[Group("system:masters")]),
+    cluster("system:basic-user", &[Group("system:authenticated")]),
+    cluster("system:discovery", &[Group("system:authenticated")]),
+    cluster(
         "system:kube-controller-manager",
         &[User("system:kube-controller-manager")],
     ),
-    binding("", "system:kube-dns", "system:kube-dns", &[ServiceAccount("kube-dns")]),
-    binding(
-        "",
-        "system:kube-scheduler",
-        "system:kube-scheduler",
-        &[User("system:kube-scheduler")],
-    ),
-    binding(
-        "",
-        "system:monitoring",
-        "system:monitoring",
-        &[Group("system:monitoring")],
-    ),
-    binding("", "system:node", "system:node", &[]),
-    binding(
-        "",
-        "system:node-proxier",
-        "system:node-proxier",
-        &[User("system:kube-proxy")],
-    ),
-    binding(
-        "",
-        "system:public-info-viewer",
+    cluster("system:kube-dns", &[ServiceAccount("kube-dns")]),
+    cluster("system:kube-scheduler", &[User("system:kube-scheduler")]),
+    cluster("system:monitoring", &[Group("system:monitoring")]),
+    cluster("system:node", &[]),
+    cluster("system:node-proxier", &[User("system:kube-proxy")]),
+    cluster(
         "system:public-info-viewer",
         &[Group("system:authenticated"), Group("system:unauthenticated")],
     ),
-    binding(
-        "",
-        "system:service-account-issuer-discovery",
+    cluster(
         "system:service-account-issuer-discovery",
         &[Group("system:serviceaccounts")],
     ),
-    binding(
-        "",
-        "system:volume-scheduler",
-        "system:volume-scheduler",
-        &[User("system:kube-scheduler")],
-    ),
+    cluster("system:volume-scheduler", &[User("system:kube-scheduler")]),
 ];
 
-/// In `kube-system` and `kube-public`.
+/// In `kube-system` and `kube-public`, each named as its role but for one.
 pub(super) const ROLE_BINDINGS: &[DefaultBinding] = &[
-    binding(
+    inside(
         "kube-public",
-        "system:controller:bootstrap-signer",
         "system:controller:bootstrap-signer",
         &[ServiceAccount("bootstrap-signer")],
     ),
-    binding(
+    DefaultBinding {
+        name: "system::extension-apiserver-authentication-reader",
+        ..inside(
+            "kube-system",
+            "extension-apiserver-authentication-reader",
+            &[User("system:kube-controller-manager"), User("system:kube-scheduler")],
+        )
+    },
+    inside(
         "kube-system",
-        "system::extension-apiserver-authentication-reader",
-        "extension-apiserver-authentication-reader",
-        &[User("system:kube-controller-manager"), User("system:kube-scheduler")],
-    ),
-    binding(
-        "kube-system",
-        "system::leader-locking-kube-controller-manager",
         "system::leader-locking-kube-controller-manager",
         &[
             User("system:kube-controller-manager"),
@@ -88,27 +52,23 @@ pub(super) const ROLE_BINDINGS: &[DefaultBinding] = &[
             ServiceAccount("leader-election-controller"),
         ],
     ),
-    binding(
+    inside(
         "kube-system",
-        "system::leader-locking-kube-scheduler",
         "system::leader-locking-kube-scheduler",
         &[User("system:kube-scheduler"), ServiceAccount("kube-scheduler")],
     ),
-    binding(
+    inside(
         "kube-system",
-        "system:controller:bootstrap-signer",
         "system:controller:bootstrap-signer",
         &[ServiceAccount("bootstrap-signer")],
     ),
-    binding(
+    inside(
         "kube-system",
-        "system:controller:cloud-provider",
         "system:controller:cloud-provider",
         &[ServiceAccount("cloud-provider")],
     ),
-    binding(
+    inside(
         "kube-system",
-        "system:controller:token-cleaner",
         "system:controller:token-cleaner",
         &[ServiceAccount("token-cleaner")],
     ),

@@ -56,14 +56,10 @@ pub struct Default {
 /// Every default object, in the order in which they are reconciled.
 pub fn defaults() -> Vec<Default> {
     let cluster_roles = CLUSTER_ROLES.iter().chain(CONTROLLER_ROLES).map(DefaultRole::object);
-    let cluster_bindings = CLUSTER_ROLE_BINDINGS
-        .iter()
-        .map(|binding| object_of_binding(binding, binding.name));
+    let cluster_bindings = CLUSTER_ROLE_BINDINGS.iter().map(DefaultBinding::object);
     let controllers = CONTROLLER_ROLES.iter().map(controller_binding);
     let roles = ROLES.iter().map(DefaultRole::object);
-    let bindings = ROLE_BINDINGS
-        .iter()
-        .map(|binding| object_of_binding(binding, binding.name));
+    let bindings = ROLE_BINDINGS.iter().map(DefaultBinding::object);
     cluster_roles
         .chain(cluster_bindings)
         .chain(controllers)
@@ -79,16 +75,20 @@ pub fn node_rules() -> Vec<Rule> {
         .unwrap_or_default()
 }
 
-type Words = &'static [&'static str];
+/// Words with spaces between them.
+type Words = &'static str;
+
+/// Stands for the core group, whose name is empty.
+const CORE: &str = "core";
 
 #[derive(Debug)]
 struct DefaultRole {
     namespace: &'static str,
     name: &'static str,
     /// The aggregated role that its rules become part of.
-    joins: Option<&'static str>,
+    joins: &'static str,
     /// For an aggregated role: the roles that join this one are gathered.
-    gathers: Option<&'static str>,
+    gathers: &'static str,
     rules: &'static [DefaultRule],
 }
 
@@ -120,36 +120,21 @@ enum DefaultSubject {
 const NONE: DefaultRole = DefaultRole {
     namespace: "",
     name: "",
-    joins: None,
-    gathers: None,
+    joins: "",
+    gathers: "",
     rules: &[],
 };
 
-const READ: Words = &["get", "list", "watch"];
-const WRITE: Words = &["create", "delete", "deletecollection", "patch", "update"];
-const READ_WRITE: Words = &[
-    "create",
-    "delete",
-    "deletecollection",
-    "get",
-    "list",
-    "patch",
-    "update",
-    "watch",
-];
-const READ_UPDATE: Words = &["get", "list", "patch", "update", "watch"];
+const READ: Words = "get list watch";
+const WRITE: Words = "create delete deletecollection patch update";
+const READ_WRITE: Words = "create delete deletecollection get list patch update watch";
+const READ_UPDATE: Words = "get list patch update watch";
 
 /// Whoever does something may tell of it.
-const EVENTS: DefaultRule = rule(&["create", "patch", "update"], &["", "events.k8s.io"], &["events"]);
+const EVENTS: DefaultRule = rule("create patch update", "core events.k8s.io", "events");
 
 const fn rule(verbs: Words, groups: Words, resources: Words) -> DefaultRule {
-    DefaultRule {
-        verbs,
-        groups,
-        resources,
-        names: &[],
-        urls: &[],
-    }
+    named(verbs, groups, resources, "")
 }
 
 const fn named(verbs: Words, groups: Words, resources: Words, names: Words) -> DefaultRule {
@@ -158,29 +143,28 @@ const fn named(verbs: Words, groups: Words, resources: Words, names: Words) -> D
         groups,
         resources,
         names,
-        urls: &[],
+        urls: "",
     }
 }
 
 const fn urls(verbs: Words, urls: Words) -> DefaultRule {
     DefaultRule {
         verbs,
-        groups: &[],
-        resources: &[],
-        names: &[],
+        groups: "",
+        resources: "",
+        names: "",
         urls,
     }
 }
 
-const fn binding(
-    namespace: &'static str,
-    name: &'static str,
-    role: &'static str,
-    subjects: &'static [DefaultSubject],
-) -> DefaultBinding {
+const fn cluster(role: &'static str, subjects: &'static [DefaultSubject]) -> DefaultBinding {
+    inside("", role, subjects)
+}
+
+const fn inside(namespace: &'static str, role: &'static str, subjects: &'static [DefaultSubject]) -> DefaultBinding {
     DefaultBinding {
         namespace,
-        name,
+        name: role,
         role,
         subjects,
     }
@@ -194,16 +178,15 @@ impl DefaultRole {
             Kind::Role
         };
         let mut object = skeleton(kind, self.namespace, self.name);
-        if let Some(joins) = self.joins {
-            object["metadata"]["labels"][format!("{AGGREGATE_TO}{joins}")] = "true".into();
+        if !self.joins.is_empty() {
+            object["metadata"]["labels"][format!("{AGGREGATE_TO}{}", self.joins)] = "true".into();
         }
-        match self.gathers {
-            Some(gathers) => {
-                let label = format!("{AGGREGATE_TO}{gathers}");
-                object["aggregationRule"] = json!({ "clusterRoleSelectors": [{ "matchLabels": { label: "true" } }] });
-                object["rules"] = Value::Null;
-            }
-            None => object["rules"] = self.rules.iter().map(|rule| json!(rule.rule())).collect(),
+        if self.gathers.is_empty() {
+            object["rules"] = self.rules.iter().map(|rule| json!(rule.rule())).collect();
+        } else {
+            let label = format!("{AGGREGATE_TO}{}", self.gathers);
+            object["aggregationRule"] = json!({ "clusterRoleSelectors": [{ "matchLabels": { label: "true" } }] });
+            object["rules"] = Value::Null;
         }
         Default {
             kind,
@@ -216,13 +199,17 @@ impl DefaultRole {
 
 impl DefaultRule {
     fn rule(&self) -> Rule {
-        let owned = |words: Words| words.iter().map(|word| (*word).to_owned()).collect();
+        let words = |words: Words| words.split_whitespace().map(str::to_owned).collect();
+        let groups = self
+            .groups
+            .split_whitespace()
+            .map(|group| if group == CORE { "" } else { group });
         Rule {
-            api_groups: owned(self.groups),
-            resources: owned(self.resources),
-            verbs: owned(self.verbs),
-            resource_names: owned(self.names),
-            non_resource_urls: owned(self.urls),
+            api_groups: groups.map(str::to_owned).collect(),
+            resources: words(self.resources),
+            verbs: words(self.verbs),
+            resource_names: words(self.names),
+            non_resource_urls: words(self.urls),
         }
     }
 }
@@ -237,9 +224,15 @@ fn controller_binding(role: &DefaultRole) -> Default {
     )
 }
 
-fn object_of_binding(binding: &DefaultBinding, name: &'static str) -> Default {
-    let subjects = binding.subjects.iter().map(|each| subject(*each)).collect();
-    bound(binding.namespace, name, binding.role, subjects)
+impl DefaultBinding {
+    fn object(&self) -> Default {
+        bound(
+            self.namespace,
+            self.name,
+            self.role,
+            self.subjects.iter().map(|each| subject(*each)).collect(),
+        )
+    }
 }
 
 fn bound(namespace: &'static str, name: &str, role: &str, subjects: Value) -> Default {
