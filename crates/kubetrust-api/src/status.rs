@@ -15,6 +15,8 @@ pub struct Status {
     pub message: String,
     /// What it is about.
     pub details: Option<Box<Details>>,
+    /// `metadata.continue`: how a list whose revision is gone goes on.
+    pub continue_token: Option<String>,
 }
 
 /// The object or field that a [`Status`] is about.
@@ -63,7 +65,7 @@ fn is_zero(seconds: &u32) -> bool {
 impl Status {
     /// A status of any kind.
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: None }
+        Self { code, reason, message: message.into(), details: None, continue_token: None }
     }
 
     fn about(mut self, group: &str, kind: &str, name: &str) -> Self {
@@ -197,7 +199,7 @@ impl Status {
             kind: &'static str,
             #[serde(rename = "apiVersion")]
             api_version: &'static str,
-            metadata: Empty,
+            metadata: ListMeta<'a>,
             status: &'static str,
             message: &'a str,
             #[serde(skip_serializing_if = "str::is_empty")]
@@ -207,11 +209,14 @@ impl Status {
             code: u16,
         }
         #[derive(Serialize)]
-        struct Empty {}
+        struct ListMeta<'a> {
+            #[serde(rename = "continue", skip_serializing_if = "Option::is_none")]
+            continue_token: Option<&'a str>,
+        }
         let wire = Wire {
             kind: "Status",
             api_version: "v1",
-            metadata: Empty {},
+            metadata: ListMeta { continue_token: self.continue_token.as_deref() },
             status: "Failure",
             message: &self.message,
             reason: self.reason,
