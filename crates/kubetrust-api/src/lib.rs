@@ -4,12 +4,14 @@
 //! An object is a [`serde_json::Value`]: what a client sent is kept faithfully, field by field, also where this
 //! version knows no meaning for it.
 
-pub mod decode;
 pub mod discovery;
+pub mod decode;
+pub mod default;
 pub mod meta;
 pub mod patch;
 pub mod resource;
 pub mod schema;
 pub mod select;
 pub mod status;
+pub mod strategy;
 pub mod validate;

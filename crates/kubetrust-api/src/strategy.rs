@@ -1,0 +1,514 @@
+//! What the server writes itself before an object is checked and stored, whatever the client sent: the registries'
+//! strategies (`pkg/registry/*/*/strategy.go`, `apiserver/pkg/registry/rest`).
+
+use serde_json::{Map, Value, json};
+
+use crate::{meta, resource::Resource};
+
+/// Resources whose objects a `PUT` may create (`AllowCreateOnUpdate`), by group and plural.
+static CREATED_ON_UPDATE: &[(&str, &str)] = &[
+    ("", "endpoints"),
+    ("", "events"),
+    ("", "limitranges"),
+    ("", "services"),
+    ("coordination.k8s.io", "leasecandidates"),
+    ("coordination.k8s.io", "leases"),
+    ("events.k8s.io", "events"),
+    ("node.k8s.io", "runtimeclasses"),
+    ("rbac.authorization.k8s.io", "clusterrolebindings"),
+    ("rbac.authorization.k8s.io", "clusterroles"),
+    ("rbac.authorization.k8s.io", "rolebindings"),
+    ("rbac.authorization.k8s.io", "roles"),
+];
+
+/// Resources whose objects a `PUT` must name the version of (`AllowUnconditionalUpdate` is false), by group and plural.
+static CONDITIONAL_UPDATE: &[(&str, &str)] = &[
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicies"),
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings"),
+    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies"),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"),
+    ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
+    ("apiregistration.k8s.io", "apiservices"),
+    ("certificates.k8s.io", "clustertrustbundles"),
+    ("certificates.k8s.io", "podcertificaterequests"),
+    ("coordination.k8s.io", "leasecandidates"),
+    ("coordination.k8s.io", "leases"),
+    ("internal.apiserver.k8s.io", "storageversions"),
+    ("node.k8s.io", "runtimeclasses"),
+    ("policy", "poddisruptionbudgets"),
+    ("storage.k8s.io", "csidrivers"),
+    ("storage.k8s.io", "csinodes"),
+    ("storage.k8s.io", "csistoragecapacities"),
+    ("storage.k8s.io", "volumeattachments"),
+    ("storagemigration.k8s.io", "storageversionmigrations"),
+];
+
+fn among(resource: &Resource, rows: &[(&str, &str)]) -> bool {
+    rows.contains(&(resource.group, resource.plural))
+}
+
+/// Whether a `PUT` of what is not there creates it.
+pub fn allows_create_on_update(resource: &Resource) -> bool {
+    among(resource, CREATED_ON_UPDATE)
+}
+
+/// Whether a `PUT` without a resource version overwrites what is there.
+pub fn allows_unconditional_update(resource: &Resource) -> bool {
+    !among(resource, CONDITIONAL_UPDATE)
+}
+
+/// Whether deletion leaves the object time to end: pods only.
+pub fn deletes_gracefully(resource: &Resource) -> bool {
+    (resource.group, resource.plural) == ("", "pods")
+}
+
+/// The seconds that an object has to end, where the request says nothing. A pod that no node runs has none
+/// (`podStrategy.CheckGracefulDelete`).
+pub fn grace_period(resource: &Resource, object: &Value, asked: Option<i64>) -> i64 {
+    if !deletes_gracefully(resource) {
+        return 0;
+    }
+    let spec = object.get("spec");
+    let text = |name: &str| spec.and_then(|spec| spec.get(name)?.as_str()).unwrap_or_default();
+    let phase = object
+        .pointer("/status/phase")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    if text("nodeName").is_empty() || matches!(phase, "Failed" | "Succeeded") {
+        return 0;
+    }
+    let own = || {
+        spec.and_then(|spec| spec.get("terminationGracePeriodSeconds")?.as_i64())
+            .unwrap_or_default()
+    };
+    // Less than none is one second, as upstream has it.
+    match asked.unwrap_or_else(own) {
+        negative @ ..0 => negative.signum().abs(),
+        seconds => seconds,
+    }
+}
+
+/// Metadata that only the server writes.
+const SYSTEM_FIELDS: [&str; 6] = [
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "selfLink",
+    "resourceVersion",
+];
+
+/// A new object: the status is the server's, generations count from 1. Call it after [`crate::default::apply`].
+pub fn prepare_for_create(resource: &Resource, object: &mut Value) {
+    for field in SYSTEM_FIELDS {
+        meta::remove(object, field);
+    }
+    let has_status = resource.subresource("status").is_some();
+    let fields = object.as_object_mut();
+    match (resource.group, resource.kind) {
+        ("", "Namespace") => {
+            set(object, "status", json!({"phase": "Active"}));
+            add_finalizer(object);
+        }
+        // A node says what it is when it joins.
+        ("", "Node") => {}
+        ("", "Pod") => {
+            let class = qos_class(object);
+            set(object, "status", json!({"phase": "Pending", "qosClass": class}));
+        }
+        ("", "PersistentVolume" | "PersistentVolumeClaim") => set(object, "status", json!({"phase": "Pending"})),
+        ("", "Service") => set(object, "status", json!({"loadBalancer": {}})),
+        ("", "ServiceAccount") => clean_secrets(object),
+        ("certificates.k8s.io", "CertificateSigningRequest") => {
+            if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
+                spec.retain(|name, _| !REQUESTER.contains(&name.as_str()));
+            }
+            set(object, "status", json!({}));
+        }
+        _ if has_status => {
+            if let Some(fields) = fields {
+                fields.shift_remove("status");
+            }
+        }
+        _ => {}
+    }
+    if resource.generation {
+        meta::set(object, "generation", 1);
+    } else {
+        meta::remove(object, "generation");
+    }
+}
+
+/// Who asks for a certificate: the server writes it.
+const REQUESTER: [&str; 4] = ["username", "uid", "groups", "extra"];
+
+/// A changed object: the status stays, the generation grows if what users write has changed.
+pub fn prepare_for_update(resource: &Resource, new: &mut Value, old: &Value) {
+    keep_metadata(new, old);
+    if resource.subresource("status").is_some() {
+        keep(new, old, "status");
+    }
+    match (resource.group, resource.kind) {
+        ("", "Namespace") => {
+            let finalizers = old.pointer("/spec/finalizers").cloned();
+            if let Some(fields) = new.as_object_mut() {
+                let spec = fields.entry("spec").or_insert_with(|| json!({}));
+                match (spec.as_object_mut(), finalizers) {
+                    (Some(spec), Some(finalizers)) => drop(spec.insert("finalizers".into(), finalizers)),
+                    (Some(spec), None) => drop(spec.shift_remove("finalizers")),
+                    (None, _) => {}
+                }
+            }
+        }
+        ("", "Secret") if new.get("type").and_then(Value::as_str).is_none_or(str::is_empty) => keep(new, old, "type"),
+        ("", "ServiceAccount") => clean_secrets(new),
+        ("", "Service") => keep_cluster_ip(new, old),
+        ("certificates.k8s.io", "CertificateSigningRequest") => {
+            keep(new, old, "spec");
+            keep(new, old, "status");
+        }
+        _ => {}
+    }
+    if resource.generation && !same_but(new, old, &["metadata", "status", "apiVersion", "kind"]) {
+        meta::set(new, "generation", meta::generation(old).saturating_add(1));
+    }
+}
+
+/// A changed status: everything else stays, but what metadata the client may write with it.
+pub fn prepare_for_status_update(resource: &Resource, new: &mut Value, old: &Value) {
+    keep_metadata(new, old);
+    let names: Vec<String> = [&*new, old]
+        .into_iter()
+        .filter_map(Value::as_object)
+        .flat_map(Map::keys)
+        .cloned()
+        .collect();
+    for name in names {
+        if !matches!(name.as_str(), "metadata" | "status" | "apiVersion" | "kind") {
+            keep(new, old, &name);
+        }
+    }
+    match (resource.group, resource.kind) {
+        ("", "Pod") => {
+            meta::copy_field(new, old, "ownerReferences");
+            let class = old.pointer("/status/qosClass").cloned();
+            let status = new.get_mut("status").and_then(Value::as_object_mut);
+            if let (Some(status), Some(class)) = (status, class) {
+                if status.get("qosClass").and_then(Value::as_str).is_none_or(str::is_empty) {
+                    status.insert("qosClass".into(), class);
+                }
+            }
+        }
+        ("apps", "Deployment") => meta::copy_field(new, old, "labels"),
+        _ => {}
+    }
+}
+
+/// What no update changes, and what it may leave out (`rest.BeforeUpdate`).
+fn keep_metadata(new: &mut Value, old: &Value) {
+    meta::copy_field(new, old, "generation");
+    if meta::uid(new).is_empty() {
+        meta::copy_field(new, old, "uid");
+    }
+    for field in ["creationTimestamp", "deletionTimestamp"] {
+        if meta::metadata(old).is_some_and(|metadata| metadata.contains_key(field)) {
+            meta::copy_field(new, old, field);
+        }
+    }
+    if meta::metadata(new).is_none_or(|metadata| !metadata.contains_key("deletionGracePeriodSeconds")) {
+        meta::copy_field(new, old, "deletionGracePeriodSeconds");
+    }
+    meta::remove(new, "selfLink");
+}
+
+fn set(object: &mut Value, field: &str, value: Value) {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert(field.to_owned(), value);
+    }
+}
+
+fn keep(new: &mut Value, old: &Value, field: &str) {
+    let Some(fields) = new.as_object_mut() else { return };
+    match old.get(field) {
+        Some(value) => drop(fields.insert(field.to_owned(), value.clone())),
+        None => drop(fields.shift_remove(field)),
+    }
+}
+
+/// Whether two objects are the same but for these fields; absent is the same as null, empty or zero.
+fn same_but(a: &Value, b: &Value, but: &[&str]) -> bool {
+    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else {
+        return a == b;
+    };
+    let differs = |name: &String| !but.contains(&name.as_str()) && !same(a.get(name), b.get(name));
+    !a.keys().chain(b.keys()).any(differs)
+}
+
+/// Whether two values mean the same: absent is the same as null, and as an empty text, list or object
+/// (`equality.Semantic.DeepEqual`).
+pub fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
+    let a = a.filter(|value| !is_empty(value));
+    let b = b.filter(|value| !is_empty(value));
+    match (a, b) {
+        (None, None) => true,
+        (Some(Value::Object(a)), Some(Value::Object(b))) => {
+            a.keys().chain(b.keys()).all(|name| same(a.get(name), b.get(name)))
+        }
+        (Some(Value::Array(a)), Some(Value::Array(b))) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(Some(a), Some(b)))
+        }
+        (a, b) => a == b,
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+const KUBERNETES: &str = "kubernetes";
+
+/// A namespace goes away when all that is in it has gone.
+fn add_finalizer(namespace: &mut Value) {
+    let Some(fields) = namespace.as_object_mut() else {
+        return;
+    };
+    let spec = fields.entry("spec").or_insert_with(|| json!({}));
+    let Some(spec) = spec.as_object_mut() else { return };
+    let finalizers = spec.entry("finalizers").or_insert_with(|| json!([]));
+    if let Some(finalizers) = finalizers.as_array_mut() {
+        if !finalizers.iter().any(|name| name == KUBERNETES) {
+            finalizers.push(json!(KUBERNETES));
+        }
+    }
+}
+
+/// Of the secrets of a service account, only the names count.
+fn clean_secrets(account: &mut Value) {
+    for secret in account
+        .get_mut("secrets")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        if let Some(secret) = secret.as_object_mut() {
+            secret.retain(|name, _| name == "name");
+        }
+    }
+}
+
+/// A service keeps its addresses, if the client leaves them out (`patchAllocatedValues`).
+fn keep_cluster_ip(new: &mut Value, old: &Value) {
+    let needs = |service: &Value| {
+        matches!(
+            service.pointer("/spec/type").and_then(Value::as_str),
+            Some("ClusterIP" | "NodePort" | "LoadBalancer")
+        )
+    };
+    if !needs(new) || !needs(old) {
+        return;
+    }
+    let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
+    for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+        if spec.get(field).is_none_or(is_empty) {
+            if let Some(value) = old.get("spec").and_then(|spec| spec.get(field)) {
+                spec.insert(field.to_owned(), value.clone());
+            }
+        }
+    }
+}
+
+/// `Guaranteed`, `Burstable` or `BestEffort` (`pkg/apis/core/helper/qos`), by what the containers ask for.
+pub fn qos_class(pod: &Value) -> &'static str {
+    const COUNTED: [&str; 2] = ["cpu", "memory"];
+    let containers = ["containers", "initContainers"]
+        .into_iter()
+        .filter_map(|name| pod.get("spec")?.get(name)?.as_array())
+        .flatten();
+    let (mut any, mut guaranteed) = (false, true);
+    for container in containers {
+        let amount = |kind: &str, name: &str| {
+            let text = container.get("resources")?.get(kind)?.get(name)?.as_str()?;
+            crate::decode::quantity::Quantity::parse(text)
+                .ok()
+                .map(|q| q.nano())
+                .filter(|nano| *nano > 0)
+        };
+        for name in COUNTED {
+            let (limit, request) = (amount("limits", name), amount("requests", name));
+            any |= limit.is_some() || request.is_some();
+            guaranteed &= limit.is_some() && request.is_none_or(|request| Some(request) == limit);
+        }
+    }
+    match (any, guaranteed) {
+        (false, _) => "BestEffort",
+        (true, true) => "Guaranteed",
+        (true, false) => "Burstable",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource;
+
+    fn of(group: &str, kind: &str) -> &'static Resource {
+        resource::of_kind(group, "v1", kind).unwrap()
+    }
+
+    #[test]
+    fn new_objects_have_the_servers_status() {
+        for (group, kind, object, result) in [
+            (
+                "apps",
+                "Deployment",
+                json!({"metadata": {"uid": "x", "generation": 7}, "status": {"replicas": 3}}),
+                json!({"metadata": {"generation": 1}}),
+            ),
+            (
+                "",
+                "Namespace",
+                json!({"metadata": {}, "status": {"phase": "X"}}),
+                json!({"metadata": {}, "status": {"phase": "Active"}, "spec": {"finalizers": ["kubernetes"]}}),
+            ),
+            (
+                "",
+                "Node",
+                json!({"metadata": {}, "status": {"x": 1}}),
+                json!({"metadata": {}, "status": {"x": 1}}),
+            ),
+            (
+                "",
+                "Pod",
+                json!({"metadata": {}, "spec": {}}),
+                json!({"metadata": {"generation": 1}, "spec": {}, "status": {"phase": "Pending", "qosClass": "BestEffort"}}),
+            ),
+            (
+                "certificates.k8s.io",
+                "CertificateSigningRequest",
+                json!({"metadata": {}, "spec": {"request": "x", "username": "root", "groups": ["system:masters"]}, "status": {"certificate": "x"}}),
+                json!({"metadata": {}, "spec": {"request": "x"}, "status": {}}),
+            ),
+        ] {
+            let mut object = object;
+            prepare_for_create(of(group, kind), &mut object);
+            assert_eq!(object, result, "{kind}");
+        }
+    }
+
+    #[test]
+    fn generations_count_what_users_change() {
+        let deployments = of("apps", "Deployment");
+        let old = json!({"metadata": {"generation": 3, "uid": "u", "creationTimestamp": "t"}, "spec": {"replicas": 1, "x": []}, "status": {"a": 1}});
+        for (new, generation) in [
+            (
+                json!({"metadata": {"generation": 9, "labels": {"a": "b"}}, "spec": {"replicas": 1}, "status": {"a": 2}}),
+                3,
+            ),
+            (json!({"metadata": {}, "spec": {"replicas": 2}}), 4),
+        ] {
+            let mut new = new;
+            prepare_for_update(deployments, &mut new, &old);
+            assert_eq!(meta::generation(&new), generation);
+            assert_eq!((meta::uid(&new), new.get("status")), ("u", old.get("status")));
+            assert_eq!(meta::text(&new, "creationTimestamp"), "t");
+        }
+    }
+
+    #[test]
+    fn a_status_update_changes_the_status_only() {
+        let old = json!({"metadata": {"generation": 3}, "spec": {"a": 1}, "data": 1, "status": {"a": 1}});
+        let mut new = json!({"metadata": {"labels": {"x": "y"}}, "spec": {"a": 2}, "extra": 1, "status": {"a": 2}});
+        prepare_for_status_update(of("apps", "ReplicaSet"), &mut new, &old);
+        assert_eq!(
+            new,
+            json!({"metadata": {"labels": {"x": "y"}, "generation": 3}, "spec": {"a": 1}, "status": {"a": 2}, "data": 1})
+        );
+    }
+
+    #[test]
+    fn a_certificate_request_never_changes() {
+        let requests = of("certificates.k8s.io", "CertificateSigningRequest");
+        let old = json!({"metadata": {}, "spec": {"username": "a"}, "status": {}});
+        let mut new = json!({"metadata": {}, "spec": {"username": "root"}, "status": {"certificate": "x"}});
+        prepare_for_update(requests, &mut new, &old);
+        assert_eq!(new, old);
+    }
+
+    #[test]
+    fn pods_have_the_class_of_what_they_ask_for() {
+        for (resources, class) in [
+            (json!({}), "BestEffort"),
+            (json!({"requests": {"cpu": "1"}}), "Burstable"),
+            (
+                json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1000m", "memory": "1024Mi"}}),
+                "Guaranteed",
+            ),
+            (
+                json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}),
+                "Burstable",
+            ),
+            (json!({"limits": {"example.com/gpu": "1"}}), "BestEffort"),
+        ] {
+            assert_eq!(
+                qos_class(&json!({"spec": {"containers": [{"resources": resources}]}})),
+                class
+            );
+        }
+    }
+
+    #[test]
+    fn only_running_pods_get_time_to_end() {
+        let pods = of("", "Pod");
+        let running =
+            json!({"spec": {"nodeName": "n", "terminationGracePeriodSeconds": 30}, "status": {"phase": "Running"}});
+        for (object, asked, seconds) in [
+            (running.clone(), None, 30),
+            (running.clone(), Some(5), 5),
+            (running.clone(), Some(-5), 1),
+            (running, Some(0), 0),
+            (json!({"spec": {"terminationGracePeriodSeconds": 30}}), None, 0),
+            (
+                json!({"spec": {"nodeName": "n", "terminationGracePeriodSeconds": 30}, "status": {"phase": "Failed"}}),
+                None,
+                0,
+            ),
+        ] {
+            assert_eq!(grace_period(pods, &object, asked), seconds);
+        }
+        assert_eq!(grace_period(of("", "Secret"), &json!({}), Some(9)), 0);
+    }
+
+    #[test]
+    fn every_row_is_a_resource_that_is_or_was_served() {
+        const NOT_BY_DEFAULT: [&str; 5] = [
+            "leasecandidates",
+            "podcertificaterequests",
+            "clustertrustbundles",
+            "storageversions",
+            "storageversionmigrations",
+        ];
+        for (group, plural) in CREATED_ON_UPDATE.iter().chain(CONDITIONAL_UPDATE) {
+            let served = resource::TABLE
+                .iter()
+                .any(|resource| (resource.group, resource.plural) == (*group, *plural));
+            assert!(served || NOT_BY_DEFAULT.contains(plural), "{group}/{plural}");
+        }
+    }
+
+    #[test]
+    fn some_objects_are_created_by_put() {
+        assert!(allows_create_on_update(of("coordination.k8s.io", "Lease")));
+        assert!(!allows_create_on_update(of("", "Secret")));
+        assert!(!allows_unconditional_update(of("coordination.k8s.io", "Lease")));
+        assert!(allows_unconditional_update(of("", "Secret")));
+    }
+}
