@@ -10,7 +10,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jiff::Timestamp;
-use kubetrust_auth::authn::service_account::{Keys, SigningKey, TokenIssuer, discovery};
+use kubetrust_auth::authn::service_account::issue::TokenIssuer;
+use kubetrust_auth::authn::service_account::{Keys, SigningKey, discovery};
 use kubetrust_auth::authn::x509::{Pool, RevocationList, Revocations, RevokedSerials, Verifier};
 use kubetrust_auth::authn::{
     Anonymous, Authenticators, Config, FileWarning, FrontProxy, PasswordFile, RemoteHeaders, ServiceAccounts, TokenFile,
@@ -21,6 +22,7 @@ use rustls_pki_types::pem::PemObject;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use crate::stop::told;
 use crate::bootstrap::{ClusterAuthentication, RequestHeader};
 use crate::files::{self, BadFile, Watched};
 use crate::issuer::Issuer;
@@ -103,7 +105,7 @@ impl Reloading {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = told(&mut stop) => return,
             }
             if last_failure.is_empty() && !self.watched.changed() {
                 continue;

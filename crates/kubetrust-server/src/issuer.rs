@@ -1,7 +1,7 @@
 //! What signs service-account tokens, and what others need to verify them.
 
 use bytes::Bytes;
-use kubetrust_auth::authn::service_account::TokenIssuer;
+use kubetrust_auth::authn::service_account::issue::TokenIssuer;
 
 /// The issuer in force.
 pub struct Issuer {

@@ -16,11 +16,13 @@ pub mod files;
 pub mod http;
 pub mod issuer;
 pub mod listen;
+pub mod metrics;
 pub mod options;
 mod readers;
 pub mod registry;
 mod server;
 pub mod start;
+mod stop;
 pub mod subresources;
 pub mod tls;
 

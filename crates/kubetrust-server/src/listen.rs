@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
+use crate::stop::told;
 use crate::connection::Connection;
 use crate::http::respond::Reply;
 
@@ -79,12 +80,12 @@ pub async fn serve<H: Handler>(
     loop {
         let permit = tokio::select! {
             permit = Arc::clone(&permits).acquire_owned() => permit,
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = told(&mut stop) => break,
         };
         let Ok(permit) = permit else { break };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = told(&mut stop) => break,
         };
         match accepted {
             Ok((stream, remote)) => {
@@ -123,7 +124,7 @@ async fn connection<H: Handler>(accepted: Accepted<H>, acceptor: TlsAcceptor) {
     let Accepted { stream, remote, handler, limits, mut stop, _permit } = accepted;
     let handshake = tokio::select! {
         handshake = tokio::time::timeout(limits.handshake, acceptor.accept(stream)) => handshake,
-        _ = stop.wait_for(|stop| *stop) => return,
+        () = told(&mut stop) => return,
     };
     let stream = match handshake {
         Ok(Ok(stream)) => stream,
@@ -150,7 +151,7 @@ async fn connection<H: Handler>(accepted: Accepted<H>, acceptor: TlsAcceptor) {
         let mut running = pin!(http.serve_connection(stream, service));
         tokio::select! {
             result = running.as_mut() => result,
-            _ = stop.wait_for(|stop| *stop) => {
+            () = told(&mut stop) => {
                 running.as_mut().graceful_shutdown();
                 running.await
             }
@@ -161,7 +162,7 @@ async fn connection<H: Handler>(accepted: Accepted<H>, acceptor: TlsAcceptor) {
         let mut running = pin!(http.serve_connection(stream, service));
         tokio::select! {
             result = running.as_mut() => result,
-            _ = stop.wait_for(|stop| *stop) => {
+            () = told(&mut stop) => {
                 running.as_mut().graceful_shutdown();
                 running.await
             }

@@ -13,6 +13,8 @@ pub struct Options {
     pub bind_address: IpAddr,
     /// `--secure-port`; 0 takes any that is free.
     pub secure_port: u16,
+    /// `--advertise-address`
+    pub advertise: Option<IpAddr>,
     /// `--tls-cert-file` and `--tls-private-key-file`
     pub serving: Pair,
     /// `--tls-sni-cert-key`

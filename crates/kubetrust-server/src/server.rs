@@ -2,16 +2,17 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Request};
 use hyper::body::Incoming;
 use jiff::Timestamp;
+use kubetrust_api::resource;
 use kubetrust_api::status::Status;
 use kubetrust_auth::authn::Authenticators;
-use kubetrust_auth::authz::Authorizer;
+use kubetrust_auth::authz::{Attributes, Authorizer};
 use tokio::sync::watch;
 use tracing::{error, info_span, Instrument};
 
@@ -19,11 +20,13 @@ use crate::admission::Admission;
 use crate::chain::limit::InFlight;
 use crate::chain::{self, Received};
 use crate::connection::Connection;
+use crate::credentials::Reloads;
 use crate::endpoints;
 use crate::http::request_info::{BadLine, RequestInfo};
 use crate::http::respond::{self, Reply};
 use crate::issuer::Issuer;
 use crate::listen::Handler;
+use crate::metrics::{Answered, Metrics};
 use crate::registry::Registry;
 use crate::registry::write::new_uid;
 
@@ -47,6 +50,12 @@ pub struct ApiServer {
     pub issuer: Arc<ArcSwap<Issuer>>,
     /// What is told about itself.
     pub health: endpoints::health::Health,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// How often credentials were replaced.
+    pub reloads: Arc<Reloads>,
+    /// `HOST:PORT` that clients are told to reach this server at.
+    pub address: String,
     /// True when the server stops.
     pub stop: watch::Receiver<bool>,
 }
@@ -76,6 +85,9 @@ impl ApiServer {
             Err(bad) => return respond::failure(&status_of(bad)),
         };
         let long_running = info.is_long_running();
+        let begun = Instant::now();
+        let _counted = (!long_running).then(|| self.metrics.enter(info.is_read_only()));
+        let attributes = info.attributes.clone();
         let received = Received { head, body, info, connection, now: Timestamp::now() };
         let served = self.serve(received);
         let outcome = if long_running {
@@ -86,17 +98,40 @@ impl ApiServer {
                 Err(_) => Err(Status::timeout("the request did not complete within the allotted timeout")),
             }
         };
-        outcome.unwrap_or_else(|status| respond::failure(&status))
+        let reply = outcome.unwrap_or_else(|status| respond::failure(&status));
+        self.metrics.answered(&counted_as(&attributes), reply.status().as_u16(), begun.elapsed());
+        reply
     }
 
     async fn serve(&self, received: Received) -> Result<Reply, Status> {
         let authenticated = chain::authenticate::authenticate(received, &self.authenticators.load(), &self.registry)
-            .map_err(|(status, _)| status)?;
+            .map_err(|(status, _)| {
+                self.metrics.authenticated("failure");
+                status
+            })?;
+        self.metrics.authenticated("success");
         let authenticated =
             chain::impersonate::impersonate(authenticated, &self.authorizer).map_err(|(status, _)| status)?;
         let _slot = self.in_flight.enter(&authenticated)?;
         let authorized = chain::authorize::authorize(authenticated, &self.authorizer).map_err(|(status, _)| status)?;
         endpoints::serve(self, authorized).await
+    }
+}
+
+/// Only what is served becomes a label: a client must not be able to fill the memory with its inventions.
+fn counted_as(attributes: &Attributes) -> Answered<'_> {
+    let Attributes::Resource(asked) = attributes else {
+        return Answered { verb: if attributes.verb() == "get" { "get" } else { "other" }, ..Answered::default() };
+    };
+    let Some(resource) = resource::lookup(&asked.group, &asked.version, &asked.resource) else {
+        return Answered { verb: "other", ..Answered::default() };
+    };
+    Answered {
+        verb: &asked.verb,
+        group: resource.group,
+        version: resource.version,
+        resource: resource.plural,
+        subresource: resource.subresource(&asked.subresource).map_or("", |subresource| subresource.name),
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use crate::stop::told;
 use crate::ApiServer;
 use crate::admission::{self, UnknownPlugin};
 use crate::bootstrap;
@@ -26,6 +27,7 @@ use crate::credentials::Credentials;
 use crate::endpoints::health::Health;
 use crate::files::BadFile;
 use crate::listen::{self, Limits};
+use crate::metrics::Metrics;
 use crate::options::{Options, StoreOptions};
 use crate::registry::Registry;
 use crate::registry::cache::{Cache, Change, Hook, Kind};
@@ -114,6 +116,9 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         in_flight: InFlight::new(options.max_requests_in_flight, options.max_mutating_requests_in_flight),
         issuer: Arc::clone(&credentials.issuer),
         health: health.clone(),
+        metrics: Metrics::new(Timestamp::now()),
+        reloads: Arc::clone(&credentials.reloads),
+        address: options.advertise.map_or(address, |ip| SocketAddr::new(ip, address.port())).to_string(),
         stop: stopped.clone(),
     });
     health.store.store(true, Ordering::Relaxed);
@@ -140,9 +145,7 @@ async fn open(options: &StoreOptions) -> Result<Arc<dyn Store>, StartError> {
         StoreOptions::Embedded(folder) => {
             Ok(Arc::new(Embedded::open(folder, kubetrust_store::embedded::Options::default())?))
         }
-        StoreOptions::Etcd { servers, ca_file, client } => {
-            Ok(Arc::new(crate::etcd::connect(servers, ca_file.as_deref(), client.as_ref()).await?))
-        }
+        StoreOptions::Etcd { .. } => todo!(),
     }
 }
 
@@ -185,7 +188,7 @@ async fn watch_store(registry: Registry, health: Health, mut stop: watch::Receiv
         health.store.store(answers.is_ok(), Ordering::Relaxed);
         tokio::select! {
             () = tokio::time::sleep(HEALTH) => {}
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = told(&mut stop) => return,
         }
     }
 }

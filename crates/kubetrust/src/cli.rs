@@ -6,6 +6,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use kubetrust_pki::catalog::Component;
 
+use crate::verbs::apiserver::ApiserverArgs;
+use crate::verbs::up::UpArgs;
+
 /// The trust plane of a Kubernetes cluster: issues every credential, and keeps them what the spec says.
 #[derive(Debug, Parser)]
 #[command(
@@ -25,6 +28,14 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Run a whole cluster's API server in one process, from nothing, and show who gets in as whom.
+    #[command(
+        after_help = "Examples:\n  kubetrust up\n  kubetrust up -d horse --once     ends after the matrix; 1 if a cell is wrong"
+    )]
+    Up(UpArgs),
+    /// Serve the Kubernetes API, by the flags of kube-apiserver.
+    #[command(after_help = "Example:\n  kubetrust apiserver $(kubetrust flags kube-apiserver -d horse --host m1)")]
+    Apiserver(Box<ApiserverArgs>),
     /// Make a cluster's directory: write its spec and issue everything.
     #[command(
         after_help = "Examples:\n  kubetrust init -d horse\n  kubetrust init -d horse -f cluster.yaml\n  \

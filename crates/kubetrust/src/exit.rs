@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
+use kubetrust_api::status::Status;
 use kubetrust_pki::apply::ApplyError;
 use kubetrust_pki::bundle::BundleError;
 use kubetrust_pki::cluster::LoadError;
 use kubetrust_pki::plan::Finding;
 use kubetrust_pki::spec::SpecErrors;
 use kubetrust_pki::write::WriteError;
+use kubetrust_server::start::StartError;
 
 use crate::ui::Ui;
 
@@ -55,6 +57,12 @@ pub enum Failure {
     /// There is no bundle.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// The server does not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The API server refused what it was to be told.
+    #[error("the API server refuses a manifest: {0}")]
+    Refused(#[from] Status),
     /// The question makes no sense for this cluster.
     #[error("{0}")]
     Usage(String),

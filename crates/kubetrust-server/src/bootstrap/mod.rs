@@ -93,6 +93,23 @@ pub(crate) async fn create_all(registry: &Registry, new: Vec<New>, now: Timestam
     Ok(())
 }
 
+/// Creates those of these objects that are not there yet, as the server itself: what a cluster's manifests say.
+pub async fn ensure(registry: &Registry, objects: Vec<Value>, now: Timestamp) -> Result<(), Status> {
+    let mut missing = Vec::new();
+    for object in objects {
+        let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
+        let (api_version, kind) = (text("apiVersion"), text("kind"));
+        let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+        let resource = resource::of_kind(group, version, &kind)
+            .ok_or_else(|| Status::bad_request(format!("no kind {kind:?} is registered for version {api_version:?}")))?;
+        let new = New { resource, object };
+        if registry.cached(&new.target()).is_none() {
+            missing.push(new);
+        }
+    }
+    create_all(registry, missing, now).await
+}
+
 /// Puts what `change` makes of an object in its place, as the server itself.
 pub(crate) async fn change_as_server(
     registry: &Registry,

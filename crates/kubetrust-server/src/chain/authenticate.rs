@@ -42,12 +42,12 @@ pub fn authenticate(
     };
     let verdict = authenticators.authenticate(&presented, lookup);
     if enabled!(Level::DEBUG) {
-        let explanation = authenticators.explain(&presented, lookup);
+        let (_, explanation) = authenticators.explain(&presented, lookup);
         debug!(path = %received.info.path, remote = %received.connection.remote, %explanation, "authentication");
     }
     match verdict {
         Ok(authenticated) => {
-            authenticators.strip(authenticated.scheme, &mut received.head.headers);
+            authenticators.strip(&mut received.head.headers);
             let identity = Identity { user: authenticated.user, by: None };
             Ok(Authenticated { received, identity, warnings: authenticated.warnings })
         }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use kubetrust_api::status::Status;
-use kubetrust_auth::authz::{Authorizer, Decision, forbidden_status};
+use kubetrust_auth::authz::{Authorizer, Decision, forbidden};
 use kubetrust_auth::user::User;
 
 use super::{Authenticated, Identity, Received};
@@ -58,7 +58,7 @@ pub fn authorize(request: Authenticated, authorizer: &Authorizer) -> Result<Auth
             reason: reason.to_string(),
         }),
         Decision::Deny(reason) | Decision::NoOpinion(reason) => {
-            let status = forbidden_status(&request.identity.user, &request.received.info.attributes, &reason.to_string());
+            let status = forbidden(&request.identity.user, &request.received.info.attributes, &reason);
             Err((status, request))
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use kubetrust_api::status::Status;
 use kubetrust_auth::authz::attributes::{Attributes, ResourceAttributes};
-use kubetrust_auth::authz::{Authorizer, Decision, forbidden_status};
+use kubetrust_auth::authz::{Authorizer, Decision, forbidden};
 use kubetrust_auth::user::{ANONYMOUS, AUTHENTICATED, SERVICE_ACCOUNTS, UNAUTHENTICATED, User};
 use percent_encoding::percent_decode_str;
 
@@ -32,7 +32,7 @@ pub fn impersonate(mut request: Authenticated, authorizer: &Authorizer) -> Resul
         match authorizer.authorize(&asking, &attributes) {
             Decision::Allow(_) => {}
             Decision::Deny(reason) | Decision::NoOpinion(reason) => {
-                return Err((forbidden_status(&asking, &attributes, &reason.to_string()), request));
+                return Err((forbidden(&asking, &attributes, &reason), request));
             }
         }
     }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tracing::warn;
 
+use crate::stop::told;
 use super::queue::Queue;
 use crate::admission::Admission;
 use crate::bootstrap::{change_as_server, loopback};
@@ -47,7 +48,7 @@ async fn terminate(registry: Registry, name: String, mut stop: watch::Receiver<b
         }
         tokio::select! {
             () = tokio::time::sleep(AGAIN) => {}
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = told(&mut stop) => return,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use crate::stop::told;
 use crate::registry::Registry;
 use crate::registry::cache::{Kind, Subscription};
 use crate::registry::object::Object;
@@ -66,7 +67,7 @@ impl Queue {
                         tokio::time::sleep(AGAIN).await;
                     }
                 },
-                _ = self.stop.wait_for(|stop| *stop) => return None,
+                () = told(&mut self.stop) => return None,
             }
         }
     }

@@ -17,11 +17,6 @@ use crate::registry::target::Target;
 
 const ACCOUNT: &str = "default";
 const ROOT_CA: &str = "kube-root-ca.crt";
-const ROOT_CA_NOTE: (&str, &str) = (
-    "kubernetes.io/description",
-    "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal \
-     service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters.",
-);
 
 pub(super) async fn run(registry: Registry, root_ca: Option<String>, stop: watch::Receiver<bool>) {
     let mut namespaces = Queue::new(&registry, "namespaces", &stop);
@@ -43,7 +38,7 @@ async fn furnish(registry: &Registry, namespace: &str, root_ca: Option<&str>) ->
         json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": namespace}}),
     )];
     if let Some(ca) = root_ca {
-        let metadata = json!({"name": ROOT_CA, "namespace": namespace, "annotations": {ROOT_CA_NOTE.0: ROOT_CA_NOTE.1}});
+        let metadata = json!({"name": ROOT_CA, "namespace": namespace});
         let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"ca.crt": ca}});
         wanted.push(("configmaps", object));
     }

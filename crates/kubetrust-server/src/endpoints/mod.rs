@@ -14,6 +14,9 @@ use crate::chain::Authorized;
 use crate::http::accept;
 use crate::http::respond::{self, Reply};
 
+/// Media type of `/metrics`.
+const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 /// Answers a request that may be answered.
 pub async fn serve(server: &ApiServer, request: Authorized) -> Result<Reply, Status> {
     if request.received().info.resource().is_some() {
@@ -29,17 +32,14 @@ pub async fn serve(server: &ApiServer, request: Authorized) -> Result<Reply, Sta
         "" => root(server),
         "/version" => respond::value(200, &version::version(), accept::Encoding::Json),
         "/healthz" | "/livez" | "/readyz" => server.health.serve(server, path, "", &received.info.query),
-        "/metrics" => respond::bytes(200, "text/plain; version=0.0.4", server.health.metrics(server)),
+        "/metrics" => respond::bytes(200, METRICS, server.metrics.text(server)),
         "/.well-known/openid-configuration" => issuer::configuration(server)?,
         "/openid/v1/jwks" => issuer::keys(server),
-        "/openapi/v2" => openapi::v2(headers)?,
-        "/openapi/v3" => openapi::v3_index(headers)?,
-        "/api" | "/apis" => discovery::groups(path, headers)?,
+        "/api" | "/apis" => discovery::groups(server, path, headers)?,
         _ => match path.strip_prefix('/').and_then(|path| path.split_once('/')) {
             Some((check @ ("healthz" | "livez" | "readyz"), name)) => {
                 server.health.serve(server, &format!("/{check}"), name, &received.info.query)
             }
-            Some(("openapi", rest)) => openapi::v3(rest, headers)?,
             Some(("api" | "apis", _)) => discovery::group(path, headers)?,
             _ => return Err(Status::no_such_path()),
         },

@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use kubetrust_api::decode::{self, FieldValidation};
+use kubetrust_api::decode::{self, Expected, FieldValidation};
 use kubetrust_api::patch;
 use kubetrust_api::resource::{Kept, Resource};
 use kubetrust_api::status::{Cause, Status};
@@ -110,7 +110,9 @@ impl Call<'_> {
         if !self.target.name.is_empty() {
             return Err(Status::method_not_allowed());
         }
-        let object = self.decoded(&body::read(incoming).await?, self.target.resource)?;
+        let resource = self.target.resource;
+        let expected = Expected::built_in(resource.group, resource.version, resource.kind);
+        let object = self.decoded(&body::read(incoming).await?, expected)?;
         let object = self.server.registry.create(&self.target, self.writer()?, object).await?;
         Ok(respond::object(201, self.target.resource, &object, self.style))
     }
@@ -119,7 +121,9 @@ impl Call<'_> {
         if self.target.name.is_empty() {
             return Err(Status::method_not_allowed());
         }
-        let object = self.decoded(&body::read(incoming).await?, self.target.resource)?;
+        let resource = self.target.resource;
+        let expected = Expected::built_in(resource.group, resource.version, resource.kind);
+        let object = self.decoded(&body::read(incoming).await?, expected)?;
         let updated = self.server.registry.update(&self.target, self.writer()?, |_| Ok(object.clone())).await?;
         let code = if updated.created { 201 } else { 200 };
         Ok(respond::object(code, self.target.resource, &updated.object, self.style))
@@ -129,14 +133,10 @@ impl Call<'_> {
         if self.target.name.is_empty() {
             return Err(Status::method_not_allowed());
         }
-        let media_type = media_type(&self.headers);
-        let Some(kind) = patch::Kind::of(media_type) else {
-            return Err(patch::unsupported(media_type));
-        };
-        let text = body::read(incoming).await?;
-        let prepared = patch::Patch::parse(kind, &text)?;
+        let prepared = self.read_patch(incoming).await?;
         let validation = self.field_validation()?;
         let resource = self.target.resource;
+        let expected = Expected::built_in(resource.group, resource.version, resource.kind);
         let mut warnings = Vec::new();
         let updated = {
             let warnings = &mut warnings;
@@ -147,10 +147,9 @@ impl Call<'_> {
                     if old.is_null() {
                         return Err(target.not_found());
                     }
-                    let patched = prepared.apply(resource, old)?;
-                    let checked = decode::value(resource, patched, validation)?;
-                    *warnings = checked.warnings;
-                    Ok(checked.object)
+                    let patched = decode::patched(old.clone(), &prepared, expected, validation)?;
+                    *warnings = patched.warnings;
+                    Ok(patched.object)
                 })
                 .await?
         };
@@ -186,28 +185,42 @@ impl Call<'_> {
         Ok(respond::list(self.target.resource, deleted, style))
     }
 
-    /// A body as an object of this resource.
-    pub fn decoded(&mut self, text: &[u8], resource: &'static Resource) -> Result<Value, Status> {
-        let decoded = decode::body(resource, text, media_type(&self.headers), self.field_validation()?)?;
+    /// A body as an object of a kind.
+    pub fn decoded(&mut self, text: &[u8], expected: Expected<'_>) -> Result<Value, Status> {
+        let decoded = decode::object(text, self.encoding()?, expected, self.field_validation()?)?;
         self.warnings.extend(decoded.warnings);
         Ok(decoded.object)
     }
 
+    /// A body as a patch, of the kind that its `Content-Type` says. Server-side apply comes later.
+    pub async fn read_patch(&self, incoming: hyper::body::Incoming) -> Result<patch::Patch, Status> {
+        const KINDS: &str =
+            "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json";
+        let media_type = media_type(&self.headers);
+        let kind = patch::Kind::of_content_type(media_type).ok_or_else(|| unsupported(KINDS))?;
+        patch::read(kind, &body::read(incoming).await?)
+    }
+
+    /// How the body is written; 415 for what is not spoken here.
+    pub fn encoding(&self) -> Result<decode::Encoding, Status> {
+        match media_type(&self.headers) {
+            "application/json" | "*/*" | "" => Ok(decode::Encoding::Json),
+            "application/yaml" => Ok(decode::Encoding::Yaml),
+            _ => Err(unsupported("application/json, application/yaml")),
+        }
+    }
+
     /// What happens to fields that the schema does not have.
     pub fn field_validation(&self) -> Result<FieldValidation, Status> {
-        match self.query.get("fieldValidation") {
-            "" | "Warn" => Ok(FieldValidation::Warn),
-            "Strict" => Ok(FieldValidation::Strict),
-            "Ignore" => Ok(FieldValidation::Ignore),
-            other => {
-                let cause = Cause {
-                    reason: "FieldValueNotSupported",
-                    message: format!("Unsupported value: {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""),
-                    field: "fieldValidation".into(),
-                };
-                Err(Status::invalid("meta.k8s.io", "CreateOptions", "", vec![cause]))
-            }
-        }
+        let text = self.query.get("fieldValidation");
+        FieldValidation::parse(text).ok_or_else(|| {
+            let cause = Cause {
+                reason: "FieldValueNotSupported",
+                message: format!("Unsupported value: {text:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""),
+                field: "fieldValidation".into(),
+            };
+            Status::invalid("meta.k8s.io", "CreateOptions", "", vec![cause])
+        })
     }
 
     fn delete_options(&self, text: &[u8]) -> Result<DeleteOptions, Status> {
@@ -224,7 +237,9 @@ impl Call<'_> {
             }
             DeleteOptions::of(&Value::Object(value))?
         } else {
-            DeleteOptions::of(&decode::options("DeleteOptions", text, media_type(&self.headers))?)?
+            let expected = Expected { group: "", version: "v1", kind: "DeleteOptions", schema: None };
+            let decoded = decode::object(text, self.encoding()?, expected, FieldValidation::Ignore)?;
+            DeleteOptions::of(&decoded.object)?
         };
         options.dry_run |= self.query.get("dryRun") == "All";
         Ok(options)
@@ -235,6 +250,15 @@ impl Call<'_> {
 pub fn media_type(headers: &HeaderMap) -> &str {
     let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("application/json");
     text.split(';').next().unwrap_or_default().trim()
+}
+
+/// 415, as upstream words it.
+fn unsupported(accepted: &str) -> Status {
+    Status::new(
+        415,
+        "UnsupportedMediaType",
+        format!("the body of the request was in an unknown format - accepted media types include: {accepted}"),
+    )
 }
 
 /// A `Status` that says it worked.

@@ -3,7 +3,9 @@
 //! The path is percent-decoded once, here, and everything after works on that: what is authorized is what is served.
 
 use http::Method;
-use kubetrust_auth::authz::attributes::{Attributes, ResourceAttributes};
+use kubetrust_api::resource::lookup;
+use kubetrust_api::select::{field, label};
+use kubetrust_auth::authz::attributes::{Attributes, Operator, Requirement, ResourceAttributes};
 use percent_encoding::percent_decode_str;
 
 use super::query::Query;
@@ -137,15 +139,11 @@ fn resource_attributes(method: &Method, path: &str, query: &Query) -> Result<Opt
     if attributes.verb == "list" && query.is_on("watch") {
         "watch".clone_into(&mut attributes.verb);
     }
-    if attributes.verb == "list" || attributes.verb == "watch" || attributes.verb == "deletecollection" {
-        if attributes.name.is_empty()
-            && let Some(name) = name_of_selector(query)
-        {
-            attributes.name = name;
-        }
-    }
     if attributes.verb == "delete" && attributes.name.is_empty() {
         "deletecollection".clone_into(&mut attributes.verb);
+    }
+    if matches!(attributes.verb.as_str(), "list" | "watch" | "deletecollection") {
+        select(&mut attributes, query);
     }
     Ok(Some(attributes))
 }
@@ -162,13 +160,41 @@ fn verb_of(method: &Method) -> String {
     .to_owned()
 }
 
-/// `fieldSelector=metadata.name=x` names one object, so that RBAC's resourceNames hold for list and watch.
-fn name_of_selector(query: &Query) -> Option<String> {
-    query.get("fieldSelector").split(',').find_map(|term| {
-        let (field, value) = term.split_once('=')?;
-        let value = value.strip_prefix('=').unwrap_or(value);
-        (field == "metadata.name" && !value.is_empty() && !value.contains('\\')).then(|| value.to_owned())
-    })
+/// What the selectors of a request demand, for authorizers. A selector that can't be read demands nothing; the handler
+/// refuses it. `fieldSelector=metadata.name=x` names one object, so that RBAC's resourceNames hold for it.
+fn select(attributes: &mut ResourceAttributes, query: &Query) {
+    let found = lookup(&attributes.group, &attributes.version, &attributes.resource);
+    if let Some(resource) = found
+        && let Ok(terms) = field::Selector::parse(query.get("fieldSelector"), field::fields(resource))
+    {
+        let name = terms.requires_exact_match("metadata.name");
+        if let Some(name) = name.filter(|name| attributes.name.is_empty() && !name.is_empty()) {
+            name.clone_into(&mut attributes.name);
+        }
+        attributes.field_selector = terms.terms().iter().map(of_term).collect();
+    }
+    if let Ok(labels) = label::Selector::parse(query.get("labelSelector")) {
+        attributes.label_selector = labels.requirements().iter().map(of_requirement).collect();
+    }
+}
+
+fn of_term(term: &field::Term) -> Requirement {
+    let operator = if term.equal { Operator::Equals } else { Operator::NotEquals };
+    Requirement { key: term.field.clone(), operator, values: vec![term.value.clone()] }
+}
+
+fn of_requirement(requirement: &label::Requirement) -> Requirement {
+    let operator = match requirement.operator {
+        label::Operator::In => Operator::In,
+        label::Operator::NotIn => Operator::NotIn,
+        label::Operator::Equals | label::Operator::DoubleEquals => Operator::Equals,
+        label::Operator::NotEquals => Operator::NotEquals,
+        label::Operator::GreaterThan => Operator::GreaterThan,
+        label::Operator::LessThan => Operator::LessThan,
+        label::Operator::Exists => Operator::Exists,
+        label::Operator::DoesNotExist => Operator::DoesNotExist,
+    };
+    Requirement { key: requirement.key.clone(), operator, values: requirement.values.clone() }
 }
 
 #[cfg(test)]

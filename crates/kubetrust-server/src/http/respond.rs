@@ -16,6 +16,7 @@ use kubetrust_api::resource::Resource;
 use kubetrust_api::status::Status;
 use serde_json::Value;
 
+use crate::stop::told;
 use super::accept::{Encoding, Form, Wanted};
 use super::body::Answer;
 use super::query::Query;
@@ -165,7 +166,7 @@ pub fn watch(resource: &'static Resource, watch: Watch, style: Style, stop: toki
         let event = tokio::select! {
             biased;
             event = watch.next() => event?,
-            _ = stop.wait_for(|stop| *stop) => return None,
+            () = told(&mut stop) => return None,
         };
         Some((line(resource, &event, style, first), (watch, stop, false)))
     });

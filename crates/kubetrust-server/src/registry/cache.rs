@@ -567,6 +567,10 @@ pub fn status_of(error: &store::Error) -> Status {
             error!(%error, "the store is damaged");
             Status::internal("the stored object is damaged")
         }
+        store::Error::Invalid(_) => {
+            error!(%error, "the server asked the store for something that makes no sense");
+            Status::internal("the store refused the request")
+        }
         store::Error::NoLease => Status::internal("the lease of the object has ended"),
     }
 }

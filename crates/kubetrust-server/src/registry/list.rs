@@ -126,8 +126,20 @@ impl Registry {
             return Status::expired(format!("The resourceVersion for the provided list is too old: {asked}"));
         }
         let token = ContinueToken { revision: None, start: range.start.to_vec() }.encode(prefix);
-        Status::inconsistent_continue(&token)
+        inconsistent_continue(&token)
     }
+}
+
+/// 410 for a page whose revision is gone, with a token that goes on with what there is now.
+fn inconsistent_continue(token: &str) -> Status {
+    let mut status = Status::expired(format!(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list without \
+         the continue parameter, or use the continue token in this response to retrieve the remainder of the results. \
+         Continuing with the provided token results in an inconsistent list - objects that were created, modified, or \
+         deleted between the time the first chunk was returned and now may show up in the list."
+    ));
+    status.continue_token = Some(token.to_owned());
+    status
 }
 
 fn token_after(key: &[u8], revision: Revision, prefix: &[u8]) -> String {

@@ -90,7 +90,7 @@ pub(super) fn modified(target: &Target) -> Status {
 }
 
 /// 422 with these faults, or nothing.
-pub(super) fn refuse(resource: &Resource, name: &str, faults: Vec<Cause>) -> Result<(), Status> {
+pub(crate) fn refuse(resource: &Resource, name: &str, faults: Vec<Cause>) -> Result<(), Status> {
     if faults.is_empty() { Ok(()) } else { Err(Status::invalid(resource.group, resource.kind, name, faults)) }
 }
 

@@ -2,7 +2,7 @@
 
 use hyper::body::Incoming;
 use kubetrust_api::status::{Cause, Status};
-use kubetrust_auth::authz::attributes::{Attributes, ResourceAttributes};
+use kubetrust_auth::authz::attributes::{Attributes, Operator, Requirement, ResourceAttributes};
 use kubetrust_auth::authz::rbac::Rule;
 use kubetrust_auth::authz::{Decision, Rules};
 use kubetrust_auth::user::User;
@@ -10,12 +10,11 @@ use serde_json::{Value, json};
 
 use crate::endpoints::resource::Call;
 use crate::http::respond::Reply;
-use crate::http::request_info::requirements;
 
 /// Answers one of them.
 pub async fn review(call: &mut Call<'_>, incoming: Incoming) -> Result<Reply, Status> {
     let mut review = call.posted(incoming).await?;
-    call.admit_review(&review).await?;
+    call.admit(&review).await?;
     let user = match call.target.resource.plural {
         "selfsubjectaccessreviews" | "selfsubjectrulesreviews" => User::clone(&call.identity.user),
         _ => user_of(&review["spec"]),
@@ -84,6 +83,26 @@ fn attributes_of(spec: &Value) -> Attributes {
     }
     let url = &spec["nonResourceAttributes"];
     Attributes::NonResource { verb: text(&url["verb"]), path: text(&url["path"]) }
+}
+
+/// The requirements of a review's selector. One with an operator that there is none of demands nothing.
+fn requirements(selector: &Value) -> Vec<Requirement> {
+    let listed = selector["requirements"].as_array().into_iter().flatten();
+    listed
+        .filter_map(|requirement| {
+            let operator = match requirement["operator"].as_str()? {
+                "In" => Operator::In,
+                "NotIn" => Operator::NotIn,
+                "Exists" => Operator::Exists,
+                "DoesNotExist" => Operator::DoesNotExist,
+                _ => return None,
+            };
+            let values = texts(&requirement["values"]);
+            // `in` with one value is what authorizers look for as `=`.
+            let operator = if operator == Operator::In && values.len() == 1 { Operator::Equals } else { operator };
+            Some(Requirement { key: text(&requirement["key"]), operator, values })
+        })
+        .collect()
 }
 
 fn rules_status(rules: &Rules) -> Value {

@@ -11,7 +11,7 @@ use crate::http::respond::Reply;
 /// Answers with the user that the request is made as.
 pub async fn own(call: &mut Call<'_>, incoming: Incoming) -> Result<Reply, Status> {
     let mut review = call.posted(incoming).await?;
-    call.admit_review(&review).await?;
+    call.admit(&review).await?;
     review["metadata"]["creationTimestamp"] = kubetrust_api::meta::time(call.style.now).into();
     review["status"] = json!({"userInfo": user_info(&call.identity.user)});
     Ok(call.answer(&review))

@@ -8,12 +8,17 @@ mod scale;
 mod token;
 
 use hyper::body::Incoming;
+use kubetrust_api::decode::Expected;
 use kubetrust_api::status::Status;
+use kubetrust_api::validate;
 use serde_json::Value;
+
+use crate::admission::{Operation, Verb};
 
 use crate::endpoints::resource::Call;
 use crate::http::body;
 use crate::http::respond::{self, Reply};
+use crate::registry::write::refuse;
 
 /// Serves a request for one of them.
 pub async fn serve(call: &mut Call<'_>, verb: &str, incoming: Incoming) -> Result<Reply, Status> {
@@ -35,10 +40,38 @@ pub async fn serve(call: &mut Call<'_>, verb: &str, incoming: Incoming) -> Resul
 }
 
 impl Call<'_> {
-    /// The body as an object of the resource, or of the subresource's kind.
+    /// The body as an object of the subresource's kind, or of the resource's.
     async fn posted(&mut self, incoming: Incoming) -> Result<Value, Status> {
         let text = body::read(incoming).await?;
-        self.decoded_kind(&text)
+        let resource = self.target.resource;
+        let (kind, group_version) = match self.target.subresource {
+            Some(subresource) => (subresource.kind, subresource.kind_group_version),
+            None => (resource.kind, None),
+        };
+        let (group, version) = group_version.unwrap_or((resource.group, resource.version));
+        self.decoded(&text, Expected::built_in(group, version, kind))
+    }
+
+    /// Lets admission see an object that is not stored.
+    async fn admit(&self, object: &Value) -> Result<(), Status> {
+        if self.target.subresource.is_none() {
+            let faults = validate::create(self.target.resource, object);
+            refuse(self.target.resource, "", faults)?;
+        }
+        let writer = self.writer()?;
+        let mut operation = Operation {
+            user: writer.user,
+            verb: Verb::Create,
+            resource: self.target.resource,
+            subresource: self.target.subresource,
+            namespace: &self.target.namespace,
+            name: &self.target.name,
+            object: object.clone(),
+            old: None,
+            dry_run: writer.dry_run,
+        };
+        writer.admission.mutate(&mut operation).await?;
+        writer.admission.validate(operation).await.map(drop)
     }
 
     /// 201 with an answered object.

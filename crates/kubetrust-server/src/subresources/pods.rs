@@ -8,7 +8,6 @@ use kubetrust_api::status::{Cause, Status};
 use serde_json::{Value, json};
 
 use crate::endpoints::resource::Call;
-use crate::http::body;
 use crate::http::respond::{self, Reply};
 use crate::registry::delete::DeleteOptions;
 use crate::registry::target::Target;
@@ -125,9 +124,4 @@ pub async fn components(call: &Call<'_>) -> Result<Reply, Status> {
     }
     let list = json!({"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": [store]});
     Ok(respond::value(200, &list, call.style.wanted.encoding))
-}
-
-/// Reads a body that is not needed, so that it is within the limits.
-pub async fn discard(incoming: Incoming) -> Result<(), Status> {
-    body::read(incoming).await.map(drop)
 }

@@ -1,11 +1,12 @@
 //! `scale`: how many replicas a workload wants, apart from all else about it (`autoscaling/v1 Scale`).
 
 use hyper::body::Incoming;
-use kubetrust_api::patch;
+use kubetrust_api::decode::{self, Expected};
+use kubetrust_api::patch::Patch;
 use kubetrust_api::status::{Cause, Status};
 use serde_json::{Map, Value, json};
 
-use crate::endpoints::resource::{Call, media_type};
+use crate::endpoints::resource::Call;
 use crate::http::body;
 use crate::http::respond::{self, Reply};
 use crate::registry::target::Target;
@@ -17,15 +18,11 @@ pub async fn serve(call: &mut Call<'_>, verb: &str, incoming: Incoming) -> Resul
         let object = call.server.registry.get(&workload, &call.query).await?;
         return Ok(respond::value(200, &scale_of(&workload, &object.value()), call.style.wanted.encoding));
     }
-    let text = body::read(incoming).await?;
-    let wanted = if verb == "update" { Some(call.decoded_kind(&text)?) } else { None };
-    let prepared = match verb {
-        "patch" => {
-            let media_type = media_type(&call.headers);
-            let kind = patch::Kind::of(media_type).ok_or_else(|| patch::unsupported(media_type))?;
-            Some(patch::Patch::parse(kind, &text)?)
-        }
-        _ => None,
+    let expected = Expected::built_in("autoscaling", "v1", "Scale");
+    let validation = call.field_validation()?;
+    let change = match verb {
+        "patch" => Change::Patched(call.read_patch(incoming).await?),
+        _ => Change::Replaced(call.decoded(&body::read(incoming).await?, expected)?),
     };
     let updated = call
         .server
@@ -34,15 +31,20 @@ pub async fn serve(call: &mut Call<'_>, verb: &str, incoming: Incoming) -> Resul
             if old.is_null() {
                 return Err(workload.not_found());
             }
-            let scale = match (&wanted, &prepared) {
-                (Some(wanted), _) => wanted.clone(),
-                (None, Some(prepared)) => prepared.apply_to_kind("autoscaling", "v1", "Scale", &scale_of(&workload, old))?,
-                (None, None) => return Err(Status::method_not_allowed()),
+            let scale = match &change {
+                Change::Replaced(scale) => scale.clone(),
+                Change::Patched(patch) => decode::patched(scale_of(&workload, old), patch, expected, validation)?.object,
             };
             with_replicas(&workload, old, &scale)
         })
         .await?;
     Ok(respond::value(200, &scale_of(&workload, &updated.object.value()), call.style.wanted.encoding))
+}
+
+/// What is asked for.
+enum Change {
+    Replaced(Value),
+    Patched(Patch),
 }
 
 fn scale_of(target: &Target, object: &Value) -> Value {

@@ -4,7 +4,8 @@ use hyper::body::Incoming;
 use kubetrust_api::meta;
 use kubetrust_api::resource;
 use kubetrust_api::status::{Cause, Status};
-use kubetrust_auth::authn::service_account::{BoundTo, IssueError, Reference, TokenAsk};
+use kubetrust_auth::authn::service_account::Reference;
+use kubetrust_auth::authn::service_account::issue::{BoundTo, IssueError, TokenAsk};
 use serde_json::{Value, json};
 
 use super::identity::user_info;
@@ -36,7 +37,7 @@ pub async fn request(call: &mut Call<'_>, incoming: Incoming) -> Result<Reply, S
         spec["expirationSeconds"] = DEFAULT_SECONDS.into();
     }
     let bound_to = bound_to(call, &request["spec"]["boundObjectRef"], &account).await?;
-    call.admit_subresource(&request).await?;
+    call.admit(&request).await?;
     let issuer = call.server.issuer.load_full();
     let Some(tokens) = &issuer.tokens else {
         return Err(Status::no_such_path());
@@ -115,7 +116,7 @@ async fn bound_to(call: &Call<'_>, reference: &Value, account: &Value) -> Result
 /// `TokenReview`: whose a token is, and for which of these audiences it is good.
 pub async fn review(call: &mut Call<'_>, incoming: Incoming) -> Result<Reply, Status> {
     let mut review = call.posted(incoming).await?;
-    call.admit_review(&review).await?;
+    call.admit(&review).await?;
     let token = review["spec"]["token"].as_str().unwrap_or_default().to_owned();
     if token.is_empty() {
         return Err(Status::bad_request("token is required for TokenReview in authentication"));
@@ -127,7 +128,7 @@ pub async fn review(call: &mut Call<'_>, incoming: Incoming) -> Result<Reply, St
         Ok(authenticated) => {
             let mut status = json!({"authenticated": true, "user": user_info(&authenticated.user)});
             if !authenticated.audiences.is_empty() {
-                status["audiences"] = json!(authenticated.audiences);
+                status["audiences"] = json!(authenticated.audiences.as_ref());
             }
             status
         }

@@ -183,6 +183,7 @@ impl ApiserverArgs {
         Ok(Options {
             bind_address: self.bind_address,
             secure_port: self.secure_port,
+            advertise: self.advertise_address,
             serving: Pair { certificate: self.tls_cert_file, key: self.tls_private_key_file },
             sni: self.tls_sni_cert_key,
             client_ca_file: self.client_ca_file,

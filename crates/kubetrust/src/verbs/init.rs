@@ -23,6 +23,19 @@ kind: Cluster
 ";
 
 pub fn run(args: &InitArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
+    let exit = make(args, now, ui)?;
+    if args.output == crate::cli::Format::Table {
+        ui.say(&format!(
+            "The cluster is in {}: hosts/HOST is what each host must hold, authority/ must never travel, and\n\
+             manifests/ is what the API server must be told. Next: kubetrust show -d {0}",
+            args.dir.dir.display()
+        ));
+    }
+    Ok(exit)
+}
+
+/// Makes it, and says only what was done.
+pub fn make(args: &InitArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
     let root = &args.dir.dir;
     let (name, text) = read_spec(args)?;
     let Parsed { cluster, warnings } = spec::parse(&name, &text)?;
@@ -55,15 +68,7 @@ pub fn run(args: &InitArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
         directory.write_file(&RelPath::new(SPEC_FILE)?, text.as_bytes(), Mode::Public)?;
     }
     let loaded = Loaded::with_spec(root, &spec_folder, cluster, Vec::new(), now)?;
-    let exit = super::apply::carry_out(&directory, loaded, args.output, ui)?;
-    if args.output == crate::cli::Format::Table {
-        ui.say(&format!(
-            "The cluster is in {}: hosts/HOST is what each host must hold, authority/ must never travel, and\n\
-             manifests/ is what the API server must be told. Next: kubetrust show -d {0}",
-            root.display()
-        ));
-    }
-    Ok(exit)
+    super::apply::carry_out(&directory, loaded, args.output, ui)
 }
 
 fn read_spec(args: &InitArgs) -> Result<(String, String), Failure> {

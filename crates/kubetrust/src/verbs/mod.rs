@@ -1,5 +1,6 @@
 //! One verb a file.
 
+pub mod apiserver;
 mod apply;
 mod bundle;
 mod completions;
@@ -7,8 +8,10 @@ mod flags;
 mod init;
 mod man;
 mod plan;
+mod serve;
 mod show;
 mod spec;
+pub mod up;
 
 use std::path::Path;
 
@@ -25,6 +28,8 @@ use crate::ui::Ui;
 pub fn run(verb: Verb, ui: &Ui) -> Result<Exit, Failure> {
     let now = Timestamp::now();
     match verb {
+        Verb::Up(args) => up::run(&args, now, ui),
+        Verb::Apiserver(args) => apiserver::run(*args, ui),
         Verb::Init(args) => init::run(&args, now, ui),
         Verb::Plan(args) => plan::run(&args, now, ui),
         Verb::Apply(args) => apply::run(&args, now, ui),

@@ -1,0 +1,46 @@
+//! `DefaultTolerationSeconds`: a pod stays five minutes on a node that is not ready or can't be reached, unless it says
+//! otherwise (`plugin/pkg/admission/defaulttolerationseconds`).
+
+use futures_util::future::BoxFuture;
+use kubetrust_api::status::Status;
+use serde_json::{Value, json};
+
+use super::pod::{each, text};
+use super::{Operation, Plugin, Verb, list_mut};
+
+/// What nodes are tainted with when they are not there.
+const TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+/// How long pods stay then.
+const SECONDS: u32 = 300;
+
+/// The plugin.
+#[derive(Clone, Copy, Debug)]
+pub struct DefaultTolerationSeconds;
+
+impl Plugin for DefaultTolerationSeconds {
+    fn name(&self) -> &'static str {
+        "DefaultTolerationSeconds"
+    }
+
+    fn mutate<'a>(&'a self, operation: &'a mut Operation<'_>) -> BoxFuture<'a, Result<(), Status>> {
+        if operation.is("", "pods") && operation.verb != Verb::Delete {
+            add_tolerations(&mut operation.object["spec"]);
+        }
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+fn add_tolerations(spec: &mut Value) {
+    let missing = TAINTS.iter().filter(|taint| !each(spec, "tolerations").any(|toleration| tolerates(toleration, taint)));
+    let missing: Vec<Value> = missing
+        .map(|taint| json!({"key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": SECONDS}))
+        .collect();
+    if !missing.is_empty() {
+        list_mut(spec, "tolerations").extend(missing);
+    }
+}
+
+fn tolerates(toleration: &Value, taint: &str) -> bool {
+    let key = text(toleration, "key");
+    (key.is_empty() || key == taint) && matches!(text(toleration, "effect"), "" | "NoExecute")
+}
