@@ -3,12 +3,14 @@
 //! Two engines stand behind one trait: [`Store`]. What it promises is what etcd promises Kubernetes, and one
 //! conformance suite holds both to it.
 
+mod copy;
 pub mod embedded;
 mod error;
 pub mod etcd;
 mod feed;
 mod limits;
 
+pub use copy::{Copied, CopyError, copy};
 pub use error::{Error, Result};
 pub use limits::{KEY_LIMIT, REQUEST_LIMIT, WRITES_LIMIT};
 

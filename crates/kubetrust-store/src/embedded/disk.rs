@@ -139,8 +139,12 @@ impl Folder {
     /// Makes the file, fills it by `fill`, and only then gives it its name.
     pub(super) fn create(&self, fill: impl FnOnce(&Database) -> Result<(), Fault>) -> Result<Database, Fault> {
         let unborn = self.path.join(UNBORN);
+        match std::fs::remove_file(&unborn) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_fault(&error)),
+            Ok(()) | Err(_) => {}
+        }
         let mut options = OpenOptions::new();
-        options.create(true).truncate(true).mode(0o600);
+        options.create_new(true).mode(0o600);
         let database = self.open_file(&unborn, &mut options)?;
         fill(&database)?;
         std::fs::rename(&unborn, self.path.join(DATA)).map_err(|error| io_fault(&error))?;
@@ -151,6 +155,13 @@ impl Folder {
 
     pub(super) fn open(&self) -> Result<Database, Fault> {
         self.open_file(&self.path.join(DATA), &mut OpenOptions::new())
+    }
+
+    /// Opens the file and verifies every page of it first.
+    pub(super) fn open_verified(&self) -> Result<Database, Fault> {
+        let mut builder = self.builder();
+        builder.set_check_integrity_on_open(true);
+        Ok(builder.create_with_backend(self.backend(&self.path.join(DATA), &mut OpenOptions::new())?)?)
     }
 
     /// Opens the file anew after the disk failed. What the disk did not take may still stand in the page cache, marked
@@ -166,19 +177,26 @@ impl Folder {
     }
 
     fn open_file(&self, path: &Path, options: &mut OpenOptions) -> Result<Database, Fault> {
+        Ok(self.builder().create_with_backend(self.backend(path, options)?)?)
+    }
+
+    fn backend(&self, path: &Path, options: &mut OpenOptions) -> Result<Backend, Fault> {
         let file = options
             .read(true)
             .write(true)
             .open(path)
             .map_err(|error| io_fault(&error))?;
-        let backend = Backend {
+        Ok(Backend {
             file,
             sabotage: self.sabotage.clone(),
-        };
+        })
+    }
+
+    fn builder(&self) -> Builder {
         let mut builder = Builder::new();
         builder.set_cache_size(self.cache);
         builder.set_repair_callback(|_| tracing::info!("the store was not closed; checking it"));
-        Ok(builder.create_with_backend(backend)?)
+        builder
     }
 }
 

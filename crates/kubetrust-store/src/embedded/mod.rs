@@ -5,11 +5,18 @@
 //! was before from the disk (`feed`). Every record has a checksum (`record`).
 
 mod apply;
+mod backup;
+mod check;
 mod crc;
 mod disk;
 mod record;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod writer;
+
+pub use self::backup::{BackupError, Summary, check_backup, restore};
+pub use self::check::{FAULTS_LIMIT, Report, check};
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -145,15 +152,7 @@ impl Embedded {
     }
 
     fn open_with(path: &Path, options: Options, sabotage: Option<disk::Sabotage>) -> Result<Self, OpenError> {
-        let folder = Folder::take(path, options.cache, sabotage).map_err(|refused| match refused {
-            Refused::Locked => OpenError::InUse {
-                folder: path.to_owned(),
-            },
-            Refused::Io(error) => OpenError::Io {
-                folder: path.to_owned(),
-                reason: error.to_string(),
-            },
-        })?;
+        let folder = take(path, &options, sabotage)?;
         let (shared, writer) =
             guarded(|| Self::begin(path, folder, options)).map_err(|fault| opening(path, fault))??;
         let (queue, requests) = mpsc::channel();
@@ -446,6 +445,19 @@ fn page(snapshot: &Snapshot, range: &Range) -> Result<Result<Page>, Fault> {
         count,
         revision: newest,
     }))
+}
+
+/// Takes a folder for this process alone.
+fn take(path: &Path, options: &Options, sabotage: Option<disk::Sabotage>) -> Result<Folder, OpenError> {
+    Folder::take(path, options.cache, sabotage).map_err(|refused| match refused {
+        Refused::Locked => OpenError::InUse {
+            folder: path.to_owned(),
+        },
+        Refused::Io(error) => OpenError::Io {
+            folder: path.to_owned(),
+            reason: error.to_string(),
+        },
+    })
 }
 
 /// Turns a panic of redb over a file that somebody else wrote into a fault.

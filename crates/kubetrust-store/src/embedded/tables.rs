@@ -129,6 +129,30 @@ impl Snapshot {
         Ok((found.items, found.count))
     }
 
+    /// The first keys of a range now, without a count of the others.
+    pub(super) fn page(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<KeyValue>, Fault> {
+        let mut items = Vec::new();
+        let mut candidate: Option<Version> = None;
+        for entry in self.walk(start, end)? {
+            let (key, value) = entry?;
+            let same = candidate
+                .as_ref()
+                .is_some_and(|(before, _)| before.value().0 == key.value().0);
+            if let Some(before) = candidate.replace((key, value))
+                && !same
+            {
+                items.extend(current(&before)?);
+                if items.len() >= limit {
+                    return Ok(items);
+                }
+            }
+        }
+        if let Some(last) = candidate {
+            items.extend(current(&last)?);
+        }
+        Ok(items)
+    }
+
     fn walk(&self, start: &[u8], end: &[u8]) -> Result<redb::Range<'static, HistoryKey, Stored>, Fault> {
         Ok(if end == NO_END {
             self.history.range::<(&[u8], u64)>((start, 0)..)?
@@ -204,7 +228,7 @@ impl Snapshot {
         Ok(self.log.range::<u64>(..)?)
     }
 
-    pub(super) fn line_keys(&self, revision: Revision) -> Result<Option<Line>, Fault> {
+    pub(super) fn line(&self, revision: Revision) -> Result<Option<Line>, Fault> {
         let stored = self.log.get(revision)?;
         stored
             .map(|stored| record::read_line(revision, stored.value()))
@@ -232,18 +256,23 @@ struct Found {
 }
 
 impl Found {
-    fn take(&mut self, (key, value): &Version) -> Result<(), Fault> {
+    fn take(&mut self, version: &Version) -> Result<(), Fault> {
         if self.limit != 0 && self.items.len() >= self.limit {
-            self.count += usize::from(!record::is_tombstone(value.value()));
+            self.count += usize::from(!record::is_tombstone(version.1.value()));
             return Ok(());
         }
-        let (name, revision) = key.value();
-        if let Some(kv) = record::read_version(name, revision, value.value())? {
+        if let Some(kv) = current(version)? {
             self.items.push(kv);
             self.count += 1;
         }
         Ok(())
     }
+}
+
+/// A version, unless it says that the key was removed.
+fn current((key, value): &Version) -> Result<Option<KeyValue>, Fault> {
+    let (name, revision) = key.value();
+    record::read_version(name, revision, value.value())
 }
 
 /// The writer's tables.

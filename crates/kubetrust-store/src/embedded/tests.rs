@@ -1,0 +1,401 @@
+//! A disk that fails, fills up and flips bits; a clock that is set; a history that ends.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
+
+use super::disk::Operation;
+use super::{Embedded, History, OpenError, Options};
+use crate::{Change, Error, Expect, LeaseId, NO_END, Outcome, Range, Revision, Store, Watched, Write};
+
+/// How long anything may take that has to come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn put(key: &str, value: impl Into<Bytes>, lease: Option<LeaseId>) -> Vec<Write> {
+    vec![Write {
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        expect: None,
+        change: Some(Change::Put {
+            value: value.into(),
+            lease,
+        }),
+    }]
+}
+
+async fn committed(store: &Embedded, writes: Vec<Write>) -> Revision {
+    match store.commit(writes).await.unwrap() {
+        Outcome::Committed(revision) => revision,
+        Outcome::Conflict { .. } => panic!("a conflict"),
+    }
+}
+
+/// Waits until it holds.
+async fn eventually<T>(mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = probe().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "it never came");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A disk that refuses one kind of operation while it is told to.
+#[derive(Clone, Default)]
+struct Failing(Arc<Mutex<Option<Operation>>>);
+
+impl Failing {
+    fn open(&self, folder: &Path) -> Embedded {
+        let failing = self.clone();
+        let sabotage = move |operation| {
+            if *failing.0.lock() == Some(operation) {
+                return Err(io::Error::from(io::ErrorKind::StorageFull));
+            }
+            Ok(())
+        };
+        // Without a cache, so that reads reach the disk.
+        let options = Options {
+            cache: 0,
+            ..Options::default()
+        };
+        Embedded::open_with(folder, options, Some(Arc::new(sabotage))).unwrap()
+    }
+
+    fn set(&self, operation: Option<Operation>) {
+        *self.0.lock() = operation;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fails_loses_nothing_and_serves_again_when_it_is_well() {
+    for operation in [Operation::Write, Operation::Grow, Operation::Sync, Operation::Read] {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Failing::default();
+        let store = disk.open(folder.path());
+        let begin = store.revision_now().unwrap();
+        let mut watch = store
+            .watch(Bytes::from_static(b"\0"), Bytes::from_static(NO_END), begin)
+            .await
+            .unwrap();
+        let mut acknowledged = Vec::new();
+        for number in 0..20 {
+            acknowledged.push((
+                committed(&store, put(&format!("before/{number}"), "x", None)).await,
+                format!("before/{number}"),
+            ));
+        }
+        disk.set(Some(operation));
+        // Big enough that the file has to grow.
+        let value = Bytes::from(vec![7; 1 << 20]);
+        let mut failed = false;
+        for number in 0..40 {
+            let key = format!("amid/{number}");
+            match store.commit(put(&key, value.clone(), None)).await {
+                Ok(Outcome::Committed(revision)) => acknowledged.push((revision, key)),
+                Err(Error::Unavailable(_) | Error::Unknown(_)) => failed = true,
+                other => panic!("{operation:?}: {other:?}"),
+            }
+        }
+        assert!(failed, "{operation:?} failed nothing");
+        let closed = store.get(b"before/0").await.unwrap_err();
+        assert!(matches!(closed, Error::Unavailable(_)), "{closed}");
+        assert!(store.health().await.is_err() && store.revision().await.is_err());
+
+        disk.set(None);
+        let last = eventually(async || match store.commit(put("after", "x", None)).await {
+            Ok(Outcome::Committed(revision)) => Some(revision),
+            _ => None,
+        })
+        .await;
+        store.health().await.unwrap();
+        for (revision, key) in &acknowledged {
+            let kv = store.get(key.as_bytes()).await.unwrap().0.unwrap();
+            assert_eq!(kv.modified, *revision, "{operation:?}");
+        }
+        let mut found = Vec::new();
+        let mut reached = begin;
+        while reached < last {
+            match tokio::time::timeout(PATIENCE, watch.next())
+                .await
+                .unwrap()
+                .unwrap()
+                .unwrap()
+            {
+                Watched::Events { events, revision } => {
+                    found.extend(events.iter().map(crate::Event::revision));
+                    reached = revision;
+                }
+                Watched::Progress(revision) => reached = revision,
+            }
+        }
+        let every: Vec<Revision> = (begin + 1..=last).collect();
+        assert_eq!(found, every, "{operation:?}");
+        drop(store);
+        let store = Embedded::open(folder.path(), Options::default()).unwrap();
+        assert_eq!(store.revision_now(), Some(last));
+    }
+}
+
+/// A store with some keys in a folder, closed.
+async fn filled(folder: &Path, keys: usize) {
+    let store = Embedded::open(folder, Options::default()).unwrap();
+    for number in 0..keys {
+        committed(&store, put(&format!("key/{number:04}"), value(number), None)).await;
+    }
+}
+
+/// A value that stands out.
+fn value(number: usize) -> Bytes {
+    format!("<value of {number:04}:{}>", "v".repeat(200)).into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flipped_bit_in_a_value_is_found_and_named_and_not_served() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path(), 100).await;
+    let path = folder.path().join("store.redb");
+    let content = fs::read(&path).unwrap();
+    let wanted = value(42);
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    // Old pages have it too.
+    for (offset, window) in content.windows(wanted.len()).enumerate() {
+        if window == wanted {
+            file.write_all_at(&[window[20] ^ 4], offset as u64 + 20).unwrap();
+        }
+    }
+    let store = Embedded::open(folder.path(), Options::default()).unwrap();
+    let error = store.get(b"key/0042").await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Corrupt(reason) if reason.contains("key/0042")),
+        "{error}"
+    );
+    let error = store.range(Range::prefix("key/")).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Corrupt(reason) if reason.contains("key/0042")),
+        "{error}"
+    );
+    let update = Write {
+        expect: Some(Expect::Modified(1)),
+        ..put("key/0042", "new", None).remove(0)
+    };
+    let error = store.commit(vec![update]).await.unwrap_err();
+    assert!(matches!(error, Error::Corrupt(_)), "{error}");
+    // The others are as good as before.
+    assert_eq!(store.get(b"key/0041").await.unwrap().0.unwrap().value, value(41));
+    committed(&store, put("key/0041", "new", None)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_flipped_bit_anywhere_is_ever_served() {
+    const KEYS: usize = 40;
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path(), KEYS).await;
+    let path = folder.path().join("store.redb");
+    let good = fs::read(&path).unwrap();
+    let written = (0..good.len()).filter(|index| good[*index] != 0).collect::<Vec<_>>();
+    for step in 0..150 {
+        let mut bad = good.clone();
+        bad[written[step * written.len() / 150]] ^= 1 << (step % 8);
+        fs::write(&path, bad).unwrap();
+        let Ok(store) = Embedded::open(folder.path(), Options::default()) else {
+            continue;
+        };
+        for number in 0..KEYS {
+            if let Ok((Some(kv), _)) = store.get(format!("key/{number:04}").as_bytes()).await {
+                assert_eq!(kv.value, value(number));
+            }
+        }
+        if let Ok(page) = store.range(Range::prefix("key/")).await {
+            for kv in page.items {
+                let number: usize = std::str::from_utf8(&kv.key[4..]).unwrap().parse().unwrap();
+                assert_eq!(kv.value, value(number));
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_store_is_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path(), 100).await;
+    let path = folder.path().join("store.redb");
+    let good = fs::read(&path).unwrap();
+    let cases = [
+        good[..good.len() / 2].to_vec(),
+        good[..100].to_vec(),
+        b"no store".to_vec(),
+        vec![0; 10_000],
+    ];
+    for bad in cases {
+        fs::write(&path, bad).unwrap();
+        let error = Embedded::open(folder.path(), Options::default()).err().unwrap();
+        assert!(
+            error.to_string().starts_with(&folder.path().display().to_string()),
+            "{error}"
+        );
+        assert!(
+            matches!(error, OpenError::Damaged { .. } | OpenError::Io { .. }),
+            "{error:?}"
+        );
+    }
+    fs::write(&path, good).unwrap();
+    Embedded::open(folder.path(), Options::default()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_has_one_store_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Embedded::open(folder.path(), Options::default()).unwrap();
+    let error = Embedded::open(folder.path(), Options::default()).err().unwrap();
+    assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+    assert!(error.to_string().contains(&folder.path().display().to_string()));
+    let mut watch = store.watch("a".into(), "b".into(), 1).await.unwrap();
+    store.close();
+    let ended = tokio::time::timeout(PATIENCE, watch.next()).await.unwrap().unwrap();
+    assert!(matches!(ended.unwrap_err(), Error::Unavailable(_)));
+    assert!(matches!(
+        store.commit(put("a", "x", None)).await.unwrap_err(),
+        Error::Unavailable(_)
+    ));
+    assert!(matches!(store.get(b"a").await.unwrap_err(), Error::Unavailable(_)));
+    Embedded::open(folder.path(), Options::default()).unwrap();
+}
+
+#[test]
+fn a_start_that_was_killed_half_way_is_begun_again() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("store.redb.new"), [1; 5000]).unwrap();
+    drop(Embedded::open(folder.path(), Options::default()).unwrap());
+    assert!(!folder.path().join("store.redb.new").exists());
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(folder.path().join("store.redb"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+/// A clock that is set by hand.
+#[derive(Clone, Default)]
+struct Hand(Arc<AtomicI64>);
+
+impl Hand {
+    fn options(&self, history: History) -> Options {
+        let hand = self.clone();
+        let start = Timestamp::new(1_700_000_000, 0).unwrap();
+        Options {
+            history,
+            clock: Arc::new(move || start + SignedDuration::from_secs(hand.0.load(Ordering::Relaxed))),
+            ..Options::default()
+        }
+    }
+
+    fn turn(&self, seconds: i64) {
+        self.0.fetch_add(seconds, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_ends_at_its_time_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let hand = Hand::default();
+    let open = || Embedded::open(folder.path(), hand.options(History::default())).unwrap();
+    let store = open();
+    let [short, long] = [100, 200].map(Duration::from_secs);
+    let (short, long) = (store.grant(short).await.unwrap(), store.grant(long).await.unwrap());
+    committed(&store, put("short", "x", Some(short))).await;
+    let before = committed(&store, put("long", "x", Some(long))).await;
+    hand.turn(99);
+    drop(store);
+    let store = open();
+    assert_eq!(store.time_to_live(short).await.unwrap(), Duration::from_secs(1));
+    assert!(store.get(b"short").await.unwrap().0.is_some());
+    hand.turn(1);
+    eventually(async || store.get(b"short").await.unwrap().0.is_none().then_some(())).await;
+    assert_eq!(store.revision_now(), Some(before + 1));
+    drop(store);
+    hand.turn(1000);
+    let store = open();
+    eventually(async || store.get(b"long").await.unwrap().0.is_none().then_some(())).await;
+    let again = store.grant(Duration::from_secs(1)).await.unwrap();
+    assert!(again > long);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_ends_by_itself_and_leaves_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let hand = Hand::default();
+    let history = History {
+        time: Duration::from_secs(100),
+        ..History::default()
+    };
+    let store = Embedded::open(folder.path(), hand.options(history)).unwrap();
+    let first = committed(&store, put("a", "0", None)).await;
+    for number in 0..600 {
+        committed(&store, put("a", number.to_string(), None)).await;
+    }
+    committed(&store, put("gone", "x", None)).await;
+    let delete = Write {
+        change: Some(Change::Delete),
+        ..put("gone", "", None).remove(0)
+    };
+    let last = committed(&store, vec![delete]).await;
+    let at = |revision| Range {
+        at: Some(revision),
+        ..Range::prefix("a")
+    };
+    store.range(at(first)).await.unwrap();
+    hand.turn(60);
+    committed(&store, put("b", "x", None)).await;
+    store.range(at(first)).await.unwrap();
+    hand.turn(60);
+    committed(&store, put("b", "y", None)).await;
+    hand.turn(60);
+    let swept = eventually(async || {
+        let records = store.shared.read(|snapshot| Ok(snapshot.versions()?.count())).unwrap();
+        (records <= 4).then_some(records)
+    })
+    .await;
+    assert!(swept >= 2);
+    assert!(matches!(
+        store.range(at(first)).await.unwrap_err(),
+        Error::Compacted { .. }
+    ));
+    store.range(at(last - 1)).await.unwrap_err();
+    assert_eq!(store.get(b"a").await.unwrap().0.unwrap().value, "599");
+    let lines = store.shared.read(|snapshot| Ok(snapshot.lines()?.count())).unwrap();
+    assert!(lines <= 3, "{lines}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_has_a_largest_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let history = History {
+        revisions: 50,
+        ..History::default()
+    };
+    let options = Options {
+        history,
+        ..Options::default()
+    };
+    let store = Embedded::open(folder.path(), options).unwrap();
+    for number in 0..300 {
+        committed(&store, put("a", number.to_string(), None)).await;
+    }
+    let lines = eventually(async || {
+        let lines = store.shared.read(|snapshot| Ok(snapshot.lines()?.count())).unwrap();
+        (lines <= 60).then_some(lines)
+    })
+    .await;
+    assert!(lines >= 50);
+}
