@@ -9,7 +9,7 @@
 mod aggregate;
 mod default_policy;
 mod escalation;
-// mod matrix;
+mod matrix;
 mod modes;
 mod naive;
 mod node;

@@ -84,7 +84,6 @@ pub(super) const CONTROLLER_ROLES: &[DefaultRole] = &[
         rule(READ, "core", "nodes pods services"),
         rule("update", "core", "services/finalizers"),
         rule("create delete get list update watch", "discovery.k8s.io", "endpointslices"),
-        rule("create", "discovery.k8s.io", "endpointslices/restricted"),
         EVENTS,
     ], ..NONE },
     DefaultRole { name: "system:controller:endpointslicemirroring-controller", rules: &[
@@ -92,7 +91,6 @@ pub(super) const CONTROLLER_ROLES: &[DefaultRole] = &[
         rule("update", "core", "services/finalizers"),
         rule("update", "core", "endpoints/finalizers"),
         rule("create delete get list update watch", "discovery.k8s.io", "endpointslices"),
-        rule("create", "discovery.k8s.io", "endpointslices/restricted"),
         EVENTS,
     ], ..NONE },
     DefaultRole { name: "system:controller:ephemeral-volume-controller", rules: &[
