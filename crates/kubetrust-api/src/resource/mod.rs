@@ -62,7 +62,7 @@ pub struct Resource {
 }
 
 /// One subresource of a [`Resource`].
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Subresource {
     /// Its path segment: `status`, `scale`, `token`.
     pub name: &'static str,
