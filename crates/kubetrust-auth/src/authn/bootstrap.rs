@@ -145,6 +145,8 @@ mod tests {
         }
     }
 
+    type Change = Box<dyn Fn(&mut Value)>;
+
     const TOKEN: &str = "abcdef.0123456789abcdef";
 
     fn ask(token: &str, change: impl Fn(&mut Value)) -> Result<User, NoBootstrapToken> {
@@ -160,7 +162,7 @@ mod tests {
     fn a_good_token_is_its_user() {
         let extra = "system:bootstrappers:z,system:bootstrappers:kubeadm:default-node-token,system:bootstrappers:z";
         let user = ask(TOKEN, |secret| {
-            secret["data"]["auth-extra-groups"] = STANDARD.encode(extra).into()
+            secret["data"]["auth-extra-groups"] = STANDARD.encode(extra).into();
         })
         .unwrap();
         assert_eq!(user.name, "system:bootstrap:abcdef");
@@ -182,7 +184,7 @@ mod tests {
         let set = |key: &'static str, value: &'static str| {
             move |secret: &mut Value| secret["data"][key] = STANDARD.encode(value).into()
         };
-        let cases: Vec<(Box<dyn Fn(&mut Value)>, No)> = vec![
+        let cases: Vec<(Change, No)> = vec![
             (
                 Box::new(|secret| secret["metadata"]["deletionTimestamp"] = "2031-01-01T00:00:00Z".into()),
                 No::Deleted,

@@ -72,7 +72,7 @@ impl PasswordFile {
     }
 
     /// The user, if the password is his. An unknown user takes as long as a wrong password.
-    #[must_use] 
+    #[must_use]
     pub fn user(&self, name: &str, password: &str) -> Option<&Arc<User>> {
         let given = self.hasher.digest(password.as_bytes());
         let (expected, user) = self.users.get(name)?;
@@ -80,7 +80,7 @@ impl PasswordFile {
     }
 
     /// What the file's author would want to know.
-    #[must_use] 
+    #[must_use]
     pub fn warnings(&self) -> &[FileWarning] {
         &self.warnings
     }

@@ -31,7 +31,7 @@ pub struct PeerChain {
 
 impl PeerChain {
     /// `None` when the client sent no certificate.
-    #[must_use] 
+    #[must_use]
     pub fn new(certificates: Vec<CertificateDer<'static>>) -> Option<Self> {
         (!certificates.is_empty()).then(|| Self {
             certificates,

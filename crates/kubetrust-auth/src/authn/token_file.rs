@@ -65,25 +65,25 @@ impl TokenFile {
     }
 
     /// Whose token it is.
-    #[must_use] 
+    #[must_use]
     pub fn user(&self, token: &str) -> Option<&Arc<User>> {
         self.users.get(&self.hasher.digest(token.as_bytes()))
     }
 
     /// How many tokens there are.
-    #[must_use] 
+    #[must_use]
     pub fn len(&self) -> usize {
         self.users.len()
     }
 
     /// Whether there is no token.
-    #[must_use] 
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.users.is_empty()
     }
 
     /// What the file's author would want to know.
-    #[must_use] 
+    #[must_use]
     pub fn warnings(&self) -> &[FileWarning] {
         &self.warnings
     }

@@ -81,13 +81,13 @@ impl Authenticators {
     }
 
     /// Which generation this is. What a [`super::PeerChain`] remembers of another one doesn't count.
-    #[must_use] 
+    #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
     /// What is switched on.
-    #[must_use] 
+    #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
     }

@@ -34,7 +34,7 @@ pub enum Scheme {
 
 impl Scheme {
     /// As logs and explanations name it.
-    #[must_use] 
+    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::FrontProxy => "front-proxy",

@@ -97,7 +97,7 @@ pub enum IssueError {
 impl TokenIssuer {
     /// `audiences` are those of the API server; `longest_seconds` is `--service-account-max-token-expiration`;
     /// `extend` is `--service-account-extend-token-expiration`.
-    #[must_use] 
+    #[must_use]
     pub fn new(
         issuer: String,
         key: SigningKey,
@@ -115,7 +115,7 @@ impl TokenIssuer {
     }
 
     /// The key.
-    #[must_use] 
+    #[must_use]
     pub fn key(&self) -> &SigningKey {
         &self.key
     }

@@ -29,7 +29,12 @@ pub(super) enum Algorithm {
 }
 
 /// An algorithm, its name, whether it fits a key, and what verifies it.
-type Row = (Algorithm, &'static str, fn(KeyKind) -> bool, &'static dyn VerificationAlgorithm);
+type Row = (
+    Algorithm,
+    &'static str,
+    fn(KeyKind) -> bool,
+    &'static dyn VerificationAlgorithm,
+);
 
 const ALGORITHMS: [Row; 6] = [
     (Algorithm::Rs256, "RS256", is_rsa, &RSA_PKCS1_2048_8192_SHA256),

@@ -223,13 +223,13 @@ impl SigningKey {
     }
 
     /// Its id, the `kid` of its tokens.
-    #[must_use] 
+    #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
     /// Its public half, to verify with.
-    #[must_use] 
+    #[must_use]
     pub fn public(&self) -> &PublicKey {
         &self.public
     }

@@ -70,7 +70,6 @@ pub(super) fn check(
     if uid(&account) != account_uid {
         return Err(InvalidToken::OtherUid(Object::ServiceAccount));
     }
-    let used = || due(&secret, namespace, secret_name, now);
     if !text(&secret, INVALID_SINCE).is_empty() {
         return Err(InvalidToken::MarkedInvalid {
             secret: format!("{namespace}/{secret_name}"),
@@ -92,7 +91,7 @@ pub(super) fn check(
         "authentication.k8s.io/legacy-token-manual-secret"
     };
     authenticated.annotations.push((annotation, secret_name.clone()));
-    authenticated.used_secret = used();
+    authenticated.used_secret = due(&secret, namespace, secret_name, now);
     Ok(())
 }
 

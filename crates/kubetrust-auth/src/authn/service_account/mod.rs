@@ -161,7 +161,7 @@ impl ServiceAccounts {
     }
 
     /// The keys.
-    #[must_use] 
+    #[must_use]
     pub fn keys(&self) -> &Keys {
         &self.keys
     }

@@ -101,13 +101,13 @@ pub struct Verifier {
 
 impl Verifier {
     /// Takes the CAs, and what was revoked.
-    #[must_use] 
+    #[must_use]
     pub fn new(pool: Pool, revocations: Arc<Revocations>) -> Self {
         Self { pool, revocations }
     }
 
     /// The CAs.
-    #[must_use] 
+    #[must_use]
     pub fn pool(&self) -> &Pool {
         &self.pool
     }

@@ -196,19 +196,19 @@ impl RevocationList {
     }
 
     /// The CA's name.
-    #[must_use] 
+    #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
     /// The file it is from.
-    #[must_use] 
+    #[must_use]
     pub fn file(&self) -> &str {
         &self.file
     }
 
     /// When its CA promised the next one. What is listed stays revoked after that.
-    #[must_use] 
+    #[must_use]
     pub fn next_update(&self) -> Timestamp {
         self.next_update
     }
@@ -334,13 +334,13 @@ impl RevokedSerials {
     }
 
     /// How many there are.
-    #[must_use] 
+    #[must_use]
     pub fn len(&self) -> usize {
         self.issuers.len()
     }
 
     /// Whether there is none.
-    #[must_use] 
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.issuers.is_empty()
     }
