@@ -5,6 +5,7 @@
 
 mod copy;
 pub mod embedded;
+pub mod encrypt;
 mod error;
 pub mod etcd;
 mod feed;

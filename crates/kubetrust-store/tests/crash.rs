@@ -15,9 +15,12 @@ use futures_util::StreamExt;
 use kubetrust_store::embedded::{Embedded, Options, check};
 use kubetrust_store::{Change, Event, NO_END, Outcome, Range, Revision, Store, Watched, Write};
 
-const KILLS: usize = 200;
+/// Stores that are killed side by side, and one after the other.
+const SIDE_BY_SIDE: usize = 4;
+const ROUNDS: usize = 5;
 /// Deaths of one store: what is verified after each grows with them.
-const KILLS_OF_ONE: usize = 20;
+const KILLS_OF_ONE: usize = 10;
+const KILLS: usize = SIDE_BY_SIDE * ROUNDS * KILLS_OF_ONE;
 const WRITERS: usize = 32;
 
 /// Tells the test binary that it is the victim, and where.
@@ -40,19 +43,29 @@ fn a_killed_server_keeps_what_it_acknowledged() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
+    assert_eq!(KILLS, 200);
+    std::thread::scope(|scope| {
+        for lane in 0..SIDE_BY_SIDE {
+            scope.spawn(move || (0..ROUNDS).for_each(|round| kill_a_store(round * SIDE_BY_SIDE + lane)));
+        }
+    });
+}
+
+fn kill_a_store(store: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let mut acknowledged: BTreeMap<String, Revision> = BTreeMap::new();
     let mut seen: Vec<Revision> = Vec::new();
-    for kill in 0..KILLS {
-        let written = kill_one(folder.path(), kill);
+    for kill in 0..KILLS_OF_ONE {
+        let written = kill_one(folder.path(), kill * KILLS / KILLS_OF_ONE + store);
         seen.extend(written.values().copied().max());
         acknowledged.extend(written);
         runtime.block_on(verify(folder.path(), &acknowledged, &seen));
     }
-    assert!(acknowledged.len() > KILLS, "only {} writes", acknowledged.len());
+    assert!(acknowledged.len() > KILLS_OF_ONE, "only {} writes", acknowledged.len());
     let report = check(folder.path(), |_| {}).unwrap();
     assert!(report.is_good(), "{:?}", report.faults);
 }
