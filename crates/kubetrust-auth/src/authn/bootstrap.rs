@@ -60,7 +60,7 @@ pub(super) fn authenticate(token: &str, lookup: &dyn Lookup, now: Timestamp) -> 
     if deleted(&object).is_some() {
         return Err(NoBootstrapToken::Deleted);
     }
-    if text(&object, "/type") != TYPE {
+    if text(&object, &["type"]) != TYPE {
         return Err(NoBootstrapToken::Type);
     }
     if verify_slices_are_equal(&data("token-secret"), secret.as_bytes()).is_err() {

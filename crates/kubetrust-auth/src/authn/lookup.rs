@@ -43,17 +43,20 @@ impl Lookup for Nothing {
 
 /// `metadata.uid`, or nothing.
 pub(super) fn uid(object: &Value) -> &str {
-    text(object, "/metadata/uid")
+    text(object, &["metadata", "uid"])
 }
 
-/// A text at a JSON pointer, or nothing.
-pub(super) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+/// The text at a path of names, or nothing.
+pub(super) fn text<'a>(object: &'a Value, path: &[&str]) -> &'a str {
+    path.iter()
+        .try_fold(object, |object, name| object.get(name))
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 /// When the object was asked to go. A time that can't be read is long ago.
 pub(super) fn deleted(object: &Value) -> Option<Timestamp> {
-    match object.pointer("/metadata/deletionTimestamp")? {
+    match object.get("metadata")?.get("deletionTimestamp")? {
         Value::Null => None,
         Value::String(time) => Some(time.parse().unwrap_or(Timestamp::MIN)),
         _ => Some(Timestamp::MIN),

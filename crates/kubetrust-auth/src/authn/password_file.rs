@@ -23,7 +23,7 @@ const USERS_LIMIT: usize = 100_000;
 
 /// The users of a file, with keyed hashes of their passwords.
 pub struct PasswordFile {
-    hasher: Hasher,
+    hasher: &'static Hasher,
     users: HashMap<String, (Digest, Arc<User>)>,
     warnings: Vec<FileWarning>,
 }
@@ -31,7 +31,7 @@ pub struct PasswordFile {
 impl PasswordFile {
     /// Reads a file. `name` is how messages call it.
     pub fn parse(name: &str, text: &[u8]) -> Result<Self, FileError> {
-        let hasher = Hasher::random().map_err(|error| FileError::whole(name, error.to_string()))?;
+        let hasher = Hasher::of_process().map_err(|error| FileError::whole(name, error.to_string()))?;
         let mut users = HashMap::new();
         let mut warnings = Vec::new();
         for record in Records::of(text).map_err(|fault| located(name, &fault))? {
@@ -58,7 +58,10 @@ impl PasswordFile {
                 groups: rest.first().into_iter().flat_map(|column| groups(column)).collect(),
                 ..User::default()
             });
-            let entry = (hasher.digest(password.as_bytes()), identity);
+            let digest = hasher
+                .digest(password.as_bytes())
+                .ok_or_else(|| FileError::at(name, record.line, 0, "the password is too long"))?;
+            let entry = (digest, identity);
             if users.insert(user.to_string(), entry).is_some() {
                 let fault = "duplicate user: this line takes the place of the earlier one";
                 warnings.push(FileWarning(FileError::at(name, record.line, 0, fault)));
@@ -74,7 +77,7 @@ impl PasswordFile {
     /// The user, if the password is his. An unknown user takes as long as a wrong password.
     #[must_use]
     pub fn user(&self, name: &str, password: &str) -> Option<&Arc<User>> {
-        let given = self.hasher.digest(password.as_bytes());
+        let given = self.hasher.digest(password.as_bytes())?;
         let (expected, user) = self.users.get(name)?;
         verify_slices_are_equal(&given, expected).ok().map(|()| user)
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::csv::{Fault, Records};
-use super::digest::{Digest, Hasher};
+use super::digest::{Digest, Hasher, Token};
 use super::file::{FileError, FileWarning};
 use super::verdict::with_authenticated_group;
 use crate::user::User;
@@ -15,7 +15,7 @@ const TOKENS_LIMIT: usize = 100_000;
 /// The tokens of a file. It holds no token, only keyed hashes, so that looking one up takes no time that tells
 /// anything about the others.
 pub struct TokenFile {
-    hasher: Hasher,
+    hasher: &'static Hasher,
     users: HashMap<Digest, Arc<User>>,
     warnings: Vec<FileWarning>,
 }
@@ -23,7 +23,7 @@ pub struct TokenFile {
 impl TokenFile {
     /// Reads a file. `name` is how messages call it.
     pub fn parse(name: &str, text: &[u8]) -> Result<Self, FileError> {
-        let hasher = Hasher::random().map_err(|error| FileError::whole(name, error.to_string()))?;
+        let hasher = Hasher::of_process().map_err(|error| FileError::whole(name, error.to_string()))?;
         let mut file = Self {
             hasher,
             users: HashMap::new(),
@@ -57,7 +57,11 @@ impl TokenFile {
                 groups: rest.first().into_iter().flat_map(|column| groups(column)).collect(),
                 ..User::default()
             });
-            if file.users.insert(file.hasher.digest(token.as_bytes()), user).is_some() {
+            let digest = file
+                .hasher
+                .digest(token.as_bytes())
+                .ok_or_else(|| FileError::at(name, record.line, 0, "the token is too long"))?;
+            if file.users.insert(digest, user).is_some() {
                 warn("duplicate token: this line takes the place of the earlier one");
             }
         }
@@ -67,7 +71,11 @@ impl TokenFile {
     /// Whose token it is.
     #[must_use]
     pub fn user(&self, token: &str) -> Option<&Arc<User>> {
-        self.users.get(&self.hasher.digest(token.as_bytes()))
+        self.find(&Token::new(token))
+    }
+
+    pub(super) fn find(&self, token: &Token<'_>) -> Option<&Arc<User>> {
+        self.users.get(&token.digest(self.hasher)?)
     }
 
     /// How many tokens there are.

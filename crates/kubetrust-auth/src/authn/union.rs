@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::anonymous::Anonymous;
 use super::bearer::{self, NoToken};
+use super::digest::Token;
 use super::front_proxy::{FrontProxy, RemoteHeaders};
 use super::lookup::Lookup;
 use super::password_file::{PasswordFile, basic};
@@ -268,6 +269,7 @@ impl<'a> Attempt<'a> {
         lookup: &dyn Lookup,
         now: Timestamp,
     ) -> Option<Authenticated> {
+        let token = &Token::new(token);
         let before = self.refused.len();
         let found = self
             .listed_token(all, token, target)
@@ -279,16 +281,21 @@ impl<'a> Attempt<'a> {
         found
     }
 
-    fn listed_token(&mut self, all: &Authenticators, token: &str, target: Option<&[String]>) -> Option<Authenticated> {
+    fn listed_token(
+        &mut self,
+        all: &Authenticators,
+        token: &Token<'_>,
+        target: Option<&[String]>,
+    ) -> Option<Authenticated> {
         let file = all.config.token_file.as_ref()?;
-        let user = file.user(token).cloned().ok_or(Declined::UnknownToken);
+        let user = file.find(token).cloned().ok_or(Declined::UnknownToken);
         self.note(Scheme::TokenFile, for_audiences(Scheme::TokenFile, user, all, target))
     }
 
     fn service_account(
         &mut self,
         all: &Authenticators,
-        token: &str,
+        token: &Token<'_>,
         target: Option<&[String]>,
         lookup: &dyn Lookup,
         now: Timestamp,
@@ -303,7 +310,7 @@ impl<'a> Attempt<'a> {
     fn bootstrap_token(
         &mut self,
         all: &Authenticators,
-        token: &str,
+        token: &Token<'_>,
         target: Option<&[String]>,
         lookup: &dyn Lookup,
         now: Timestamp,
@@ -311,7 +318,7 @@ impl<'a> Attempt<'a> {
         if !all.config.bootstrap_tokens {
             return None;
         }
-        let user = bootstrap::authenticate(token, lookup, now)
+        let user = bootstrap::authenticate(token.text, lookup, now)
             .map(with_authenticated_group)
             .map_err(Declined::Bootstrap);
         self.note(Scheme::Bootstrap, for_audiences(Scheme::Bootstrap, user, all, target))

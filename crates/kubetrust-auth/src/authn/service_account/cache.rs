@@ -6,28 +6,30 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 
 use super::Signed;
-use crate::authn::digest::{Digest, Hasher, NoRandomness};
+use crate::authn::digest::{Digest, Hasher, NoRandomness, Token};
 
 /// How many tokens are remembered: those of the pods of a few hundred nodes. One more costs one verification.
 const TOKENS: usize = 16 * 1024;
 
 /// By keyed hash, so that the table holds no token.
 pub(super) struct Verified {
-    hasher: Hasher,
+    hasher: &'static Hasher,
     tokens: Cache<Digest, Arc<Signed>>,
 }
 
 impl Verified {
     pub fn new() -> Result<Self, NoRandomness> {
         Ok(Self {
-            hasher: Hasher::random()?,
+            hasher: Hasher::of_process()?,
             tokens: Cache::new(TOKENS),
         })
     }
 
     /// The claims of a token: remembered, or `verify`'s, which are remembered if they are good.
-    pub fn recall<E>(&self, token: &str, verify: impl FnOnce() -> Result<Signed, E>) -> Result<Arc<Signed>, E> {
-        let digest = self.hasher.digest(token.as_bytes());
+    pub fn recall<E>(&self, token: &Token<'_>, verify: impl FnOnce() -> Result<Signed, E>) -> Result<Arc<Signed>, E> {
+        let Some(digest) = token.digest(self.hasher) else {
+            return verify().map(Arc::new);
+        };
         if let Some(signed) = self.tokens.get(&digest) {
             return Ok(signed);
         }
@@ -37,7 +39,9 @@ impl Verified {
     }
 
     /// Forgets a token whose time is over.
-    pub fn forget(&self, token: &str) {
-        self.tokens.remove(&self.hasher.digest(token.as_bytes()));
+    pub fn forget(&self, token: &Token<'_>) {
+        if let Some(digest) = token.digest(self.hasher) {
+            self.tokens.remove(&digest);
+        }
     }
 }

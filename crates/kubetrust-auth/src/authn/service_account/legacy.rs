@@ -10,10 +10,10 @@ use crate::authn::lookup::{Lookup, deleted, secret_data, text, uid};
 use crate::authn::verdict::Authenticated;
 use crate::user::{SERVICE_ACCOUNT_PREFIX, User};
 
-/// Since when a token's Secret was found unused and its token no longer counts.
-const INVALID_SINCE: &str = "/metadata/labels/kubernetes.io~1legacy-token-invalid-since";
-/// The day on which it was last used.
-const LAST_USED: &str = "/metadata/labels/kubernetes.io~1legacy-token-last-used";
+/// Label: since when a token's Secret was found unused and its token no longer counts.
+const INVALID_SINCE: &str = "kubernetes.io/legacy-token-invalid-since";
+/// Label: the day on which it was last used.
+const LAST_USED: &str = "kubernetes.io/legacy-token-last-used";
 const GENERATED_WARNING: &str = "Use tokens from the TokenRequest API or manually created secret-based tokens instead \
                                  of auto-generated secret-based tokens.";
 /// The key of a Secret that holds the token.
@@ -70,7 +70,7 @@ pub(super) fn check(
     if uid(&account) != account_uid {
         return Err(InvalidToken::OtherUid(Object::ServiceAccount));
     }
-    if !text(&secret, INVALID_SINCE).is_empty() {
+    if !text(&secret, &["metadata", "labels", INVALID_SINCE]).is_empty() {
         return Err(InvalidToken::MarkedInvalid {
             secret: format!("{namespace}/{secret_name}"),
             account: format!("{namespace}/{name}"),
@@ -80,7 +80,7 @@ pub(super) fn check(
     let generated = references.is_some_and(|references| {
         references
             .iter()
-            .any(|reference| text(reference, "/name") == secret_name)
+            .any(|reference| text(reference, &["name"]) == secret_name)
     });
     if generated {
         authenticated.warnings.push(GENERATED_WARNING.into());
@@ -103,7 +103,7 @@ fn due(secret: &serde_json::Value, namespace: &str, name: &str, now: Timestamp) 
         .checked_add(SignedDuration::from_hours(24))
         .map(day)
         .unwrap_or_default();
-    let last = text(secret, LAST_USED);
+    let last = text(secret, &["metadata", "labels", LAST_USED]);
     (last != today && last != tomorrow).then(|| UsedSecret {
         namespace: namespace.to_owned(),
         name: name.to_owned(),

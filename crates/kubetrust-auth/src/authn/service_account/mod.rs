@@ -19,7 +19,7 @@ pub use claims::Reference;
 pub use jws::Unverifiable;
 pub use keys::{CannotSign, Keys, SigningKey};
 
-use super::digest::NoRandomness;
+use super::digest::{NoRandomness, Token};
 use super::lookup::Lookup;
 use super::verdict::{Authenticated, Declined, Scheme, Verdict, with_authenticated_group};
 use crate::user::{SERVICE_ACCOUNT_PREFIX, SERVICE_ACCOUNTS, User};
@@ -170,37 +170,37 @@ impl ServiceAccounts {
     /// for whom the token is to be good; `None` is for the API server.
     pub(super) fn authenticate(
         &self,
-        token: &str,
+        token: &Token<'_>,
         target: Option<&[String]>,
         lookup: &dyn Lookup,
         now: Timestamp,
     ) -> [(Scheme, Verdict); 2] {
-        let declined = |reason: Declined| {
-            [Scheme::LegacyServiceAccount, Scheme::ServiceAccount].map(|scheme| (scheme, Verdict::Declined(reason)))
-        };
-        let signed = self.verified.recall(token, || self.verify(token));
-        let other = |scheme| (scheme, Verdict::Declined(Declined::OtherIssuer));
-        let (issuer, signed) = match signed {
-            Ok(signed) => (signed.claims.iss.clone(), Ok(signed)),
-            Err(Unverified::Declined(reason)) => return declined(reason),
-            Err(Unverified::Invalid(issuer, reason)) => (issuer, Err(reason)),
-        };
-        let judge = |scheme, known: bool| {
-            if !known {
-                return other(scheme);
+        let (issuer, signed) = match self.verified.recall(token, || self.verify(token.text)) {
+            Ok(signed) => (None, Ok(signed)),
+            Err(Unverified::Declined(reason)) => {
+                return KINDS.map(|scheme| (scheme, Verdict::Declined(reason)));
             }
-            let verdict = signed
-                .clone()
-                .and_then(|signed| self.judge(scheme, token, &signed, target, lookup, now));
-            (
-                scheme,
-                verdict.map_or_else(|reason| Verdict::Refused(reason.into()), Verdict::Authenticated),
-            )
+            Err(Unverified::Invalid(issuer, reason)) => (Some(issuer), Err(reason)),
         };
-        [
-            judge(Scheme::LegacyServiceAccount, issuer == LEGACY_ISSUER),
-            judge(Scheme::ServiceAccount, self.issuers.contains(&issuer)),
-        ]
+        let issuer = match (&issuer, &signed) {
+            (Some(issuer), _) => issuer.as_str(),
+            (None, Ok(signed)) => signed.claims.iss.as_str(),
+            (None, Err(_)) => "",
+        };
+        KINDS.map(|scheme| {
+            let ours = match scheme {
+                Scheme::LegacyServiceAccount => issuer == LEGACY_ISSUER,
+                _ => self.issuers.contains(issuer),
+            };
+            let verdict = match &signed {
+                _ if !ours => Verdict::Declined(Declined::OtherIssuer),
+                Err(reason) => Verdict::Refused(reason.clone().into()),
+                Ok(signed) => self
+                    .judge(scheme, token, signed, target, lookup, now)
+                    .map_or_else(|reason| Verdict::Refused(reason.into()), Verdict::Authenticated),
+            };
+            (scheme, verdict)
+        })
     }
 
     /// Whether the token is of this cluster, and a key of it made the signature.
@@ -248,7 +248,7 @@ impl ServiceAccounts {
     fn judge(
         &self,
         scheme: Scheme,
-        token: &str,
+        token: &Token<'_>,
         signed: &Signed,
         target: Option<&[String]>,
         lookup: &dyn Lookup,
@@ -271,7 +271,7 @@ impl ServiceAccounts {
             .then(|| ("authentication.k8s.io/legacy-token", claims.sub.clone()));
         let mut authenticated = if scheme == Scheme::LegacyServiceAccount {
             let mut authenticated = Authenticated::new(scheme, Arc::clone(&signed.legacy_user), audiences);
-            legacy::check(token, claims, lookup, now, &mut authenticated)?;
+            legacy::check(token.text, claims, lookup, now, &mut authenticated)?;
             authenticated
         } else {
             claims.valid_at(now).map_err(|fault| match fault {
@@ -294,6 +294,9 @@ impl ServiceAccounts {
         Ok(authenticated)
     }
 }
+
+/// The kinds of token, in the order in which upstream asks for them.
+const KINDS: [Scheme; 2] = [Scheme::LegacyServiceAccount, Scheme::ServiceAccount];
 
 /// Not ours, or not good, with its issuer.
 enum Unverified {
