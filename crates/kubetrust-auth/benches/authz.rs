@@ -124,15 +124,12 @@ fn change(criterion: &mut Criterion) {
             .swap_remove(0)
             .binding;
         criterion.bench_function(&format!("put a binding/{bindings} bindings"), |bencher| {
-            bencher.iter(|| {
-                authorizer
-                    .rbac
-                    .update(|policy| policy.put_binding(Binding::clone(&binding)))
-            });
+            let put = |policy: &mut Policy| policy.put_binding(Binding::clone(&binding));
+            bencher.iter(|| authorizer.rbac.update(put));
         });
     }
     criterion.bench_function("build/10000 bindings", |bencher| {
-        bencher.iter(|| policy(Shape::Held, MANY))
+        bencher.iter(|| policy(Shape::Held, MANY));
     });
 }
 

@@ -72,6 +72,7 @@ pub enum Operator {
 
 impl Attributes {
     /// The verb of either kind.
+    #[must_use]
     pub fn verb(&self) -> &str {
         match self {
             Self::Resource(resource) => &resource.verb,
@@ -80,6 +81,7 @@ impl Attributes {
     }
 
     /// The namespace, empty where there is none.
+    #[must_use]
     pub fn namespace(&self) -> &str {
         match self {
             Self::Resource(resource) => &resource.namespace,
@@ -101,6 +103,7 @@ impl Requirement {
 
 impl ResourceAttributes {
     /// Whether the field selector lets through only objects that have this value in this field.
+    #[must_use]
     pub fn selects_only(&self, field: &str, value: &str) -> bool {
         self.field_selector
             .iter()

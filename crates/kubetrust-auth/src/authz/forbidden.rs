@@ -8,6 +8,7 @@ use super::quote::quote;
 use crate::user::User;
 
 /// The answer to a request that no authorizer allowed. `reason` is that of the [`super::Decision`].
+#[must_use]
 pub fn forbidden(user: &User, attributes: &Attributes, reason: &str) -> Status {
     let mut why = sanitized(&message(user, attributes));
     if !reason.is_empty() {
@@ -21,6 +22,7 @@ pub fn forbidden(user: &User, attributes: &Attributes, reason: &str) -> Status {
 }
 
 /// `User "x" cannot get resource "pods" in API group "" in the namespace "default"`.
+#[must_use]
 pub fn message(user: &User, attributes: &Attributes) -> String {
     let who = quote(&user.name);
     match attributes {

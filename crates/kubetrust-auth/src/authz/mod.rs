@@ -37,11 +37,13 @@ pub enum Decision {
 
 impl Decision {
     /// Whether it is a yes.
+    #[must_use]
     pub fn is_allowed(&self) -> bool {
         matches!(self, Self::Allow(_))
     }
 
     /// Why.
+    #[must_use]
     pub fn reason(&self) -> &str {
         match self {
             Self::Allow(reason) | Self::Deny(reason) | Self::NoOpinion(reason) => reason,

@@ -136,7 +136,7 @@ fn a_role_that_breaks_down_into_too_much_is_refused_quickly() {
         resource_names: many,
         non_resource_urls: vec![],
     };
-    assert_eq!(covers(&[], &[rule.clone()]), None);
+    assert_eq!(covers(&[], std::slice::from_ref(&rule)), None);
     let error = confirm_no_escalation(&user("eve"), &Rules::default(), &[rule]).unwrap_err();
     assert_eq!(error, Escalation::TooMany);
     assert!(error.to_string().contains(&MAX_PERMISSIONS.to_string()));

@@ -206,7 +206,7 @@ fn is(user: &User, (kind, namespace, name): &(String, String, String), binding_n
 }
 
 fn permits([verbs, groups, resources, names, urls]: &Rule, attributes: &Attributes) -> bool {
-    let has = |list: &[String], wanted: &str| list.contains(&"*".to_owned()) || list.contains(&wanted.to_owned());
+    let has = |list: &[String], wanted: &str| list.iter().any(|each| each == "*" || each == wanted);
     if !has(verbs, attributes.verb()) {
         return false;
     }
@@ -228,7 +228,7 @@ fn permits([verbs, groups, resources, names, urls]: &Rule, attributes: &Attribut
                 ];
             }
             has(groups, &asked.group)
-                && (resources.contains(&"*".to_owned()) || spellings.iter().any(|each| resources.contains(each)))
+                && (has(resources, "*") || spellings.iter().any(|each| resources.contains(each)))
                 && (names.is_empty() || names.contains(&asked.name))
         }
     }

@@ -178,7 +178,7 @@ fn apply(change: Change, model: &mut Model, policy: &mut Policy, questions: &[(U
         }
         _ => {
             for (user, attributes) in questions {
-                policy.authorize(user, attributes);
+                drop(policy.authorize(user, attributes));
             }
         }
     }

@@ -69,6 +69,7 @@ pub fn defaults() -> Vec<Default> {
 }
 
 /// What every kubelet may: the rules of the cluster role `system:node`, which the node authorizer subdivides.
+#[must_use]
 pub fn node_rules() -> Vec<Rule> {
     let role = CLUSTER_ROLES.iter().find(|role| role.name == "system:node");
     role.map(|role| role.rules.iter().map(DefaultRule::rule).collect())

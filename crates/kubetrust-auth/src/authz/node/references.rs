@@ -155,17 +155,13 @@ fn volumes(pod: &Value, pod_name: &str, found: &mut Vec<(Kind, String)>) {
 fn claims(pod: &Value, found: &mut Vec<(Kind, String)>) {
     let made = items(pod, "/status/resourceClaimStatuses");
     for claim in items(pod, "/spec/resourceClaims") {
-        let named = text(claim, "/resourceClaimName");
-        let from_template = || {
+        let mut name = text(claim, "/resourceClaimName");
+        if name.is_empty() && claim.get("resourceClaimTemplateName").is_some_and(Value::is_string) {
             let status = made.iter().find(|status| status.get("name") == claim.get("name"));
-            status
+            name = status
                 .map(|status| text(status, "/resourceClaimName"))
-                .unwrap_or_default()
-        };
-        let name = match claim.get("resourceClaimTemplateName").is_some_and(Value::is_string) {
-            true if named.is_empty() => from_template(),
-            _ => named,
-        };
+                .unwrap_or_default();
+        }
         found.push((Kind::ResourceClaim, name));
     }
     found.push((

@@ -84,6 +84,7 @@ impl Aggregated {
     }
 
     /// Its name.
+    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -92,6 +93,7 @@ impl Aggregated {
 /// The cluster roles whose `rules` are to be written, and with what, seen from the state of all of them. One that
 /// gathers from another that gathers needs as many rounds as there are steps between: write, read again, until nothing
 /// is left. A role whose selector is malformed is left as it is.
+#[must_use]
 pub fn aggregate(cluster_roles: &[Aggregated]) -> Vec<(String, Vec<Rule>)> {
     let mut by_name: Vec<&Aggregated> = cluster_roles.iter().collect();
     by_name.sort_by(|one, other| one.name.cmp(&other.name));
@@ -123,6 +125,7 @@ fn gather(role: &Aggregated, by_name: &[&Aggregated]) -> Option<Vec<Rule>> {
 
 impl LabelSelector {
     /// Whether labels are selected; [`None`] if the selector is malformed.
+    #[must_use]
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> Option<bool> {
         let mut all = self
             .match_labels

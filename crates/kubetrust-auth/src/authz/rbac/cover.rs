@@ -44,6 +44,7 @@ enum Single<'a> {
 
 /// The single permissions among `servant` that `owner` does not cover, in the order of `servant`. [`None`] if there are
 /// more than [`MAX_PERMISSIONS`] to compare.
+#[must_use]
 pub fn covers(owner: &[Rule], servant: &[Rule]) -> Option<Vec<Rule>> {
     uncovered(owner, servant).map(|missing| missing.into_iter().map(Single::rule).collect())
 }
@@ -71,6 +72,7 @@ pub fn confirm_no_escalation(user: &User, owner: &Rules, granted: &[Rule]) -> Re
 }
 
 /// All that there is: who sets an aggregation rule must hold it, since that rule can gather anything.
+#[must_use]
 pub fn full_authority() -> Vec<Rule> {
     let all = || vec![ALL.to_owned()];
     vec![
@@ -89,11 +91,13 @@ pub fn full_authority() -> Vec<Rule> {
 }
 
 /// What to ask an authorizer for before [`confirm_no_escalation`]: whoever may `escalate` the role needs to hold nothing.
+#[must_use]
 pub fn escalate(plural: &str, namespace: &str, name: &str) -> Attributes {
     special("escalate", plural, namespace, name)
 }
 
 /// The same for a binding: whoever may `bind` the role needs to hold nothing. [`None`] for a role of unknown kind.
+#[must_use]
 pub fn bind(role: &RoleRef, binding_namespace: &str) -> Option<Attributes> {
     let plural = match role.kind.as_str() {
         "ClusterRole" => "clusterroles",

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::grants::{Grants, Scope};
+use super::held::Right;
 use super::objects::Binding;
 use super::rule::{Asked, Rule};
 use super::{Policy, Rbac};
@@ -31,19 +31,20 @@ impl Rbac {
 }
 
 impl Policy {
-    /// Allows, or has no opinion: RBAC never denies.
+    /// Allows, or has no opinion: RBAC never denies. What holds everywhere is asked first, as upstream does.
+    #[must_use]
     pub fn authorize(&self, user: &User, attributes: &Attributes) -> Decision {
         let asked = Asked::from(attributes);
-        let grants = self.grants(user);
-        for scope in scopes(&grants, attributes.namespace()) {
-            if let Some(grant) = scope.find(self, &asked) {
-                let reason = format!("RBAC: allowed by {}", grant.binding.describe(&grant.subject));
-                return Decision::Allow(reason.into());
-            }
+        let held = self.held(user);
+        if let Some(right) = held.cluster().find(&asked) {
+            return allowed(right);
         }
-        let errors: Vec<&String> = scopes(&grants, attributes.namespace())
-            .flat_map(|scope| scope.errors(self))
-            .collect();
+        let inside = held.namespace(self, attributes.namespace());
+        if let Some(right) = inside.as_ref().and_then(|rights| rights.find(&asked)) {
+            return allowed(right);
+        }
+        let inside = inside.iter().flat_map(|rights| rights.errors());
+        let errors: Vec<&String> = held.cluster().errors().iter().chain(inside).collect();
         match aggregated(&errors) {
             text if text.is_empty() => Decision::NoOpinion("".into()),
             text => Decision::NoOpinion(format!("RBAC: {text}").into()),
@@ -51,6 +52,7 @@ impl Policy {
     }
 
     /// Every rule that applies to a user in a namespace; in none, those of the cluster alone.
+    #[must_use]
     pub fn rules_for(&self, user: &User, namespace: &str) -> Rules {
         let mut rules = Rules::default();
         let mut errors = BTreeSet::new();
@@ -68,32 +70,23 @@ impl Policy {
 
     /// The bindings that apply, each once: those of the cluster first, by name.
     fn bindings_for(&self, user: &User, namespace: &str) -> Vec<Arc<Binding>> {
-        let grants = self.grants(user);
-        let found: BTreeMap<(bool, &str), &Arc<Binding>> = scopes(&grants, namespace)
-            .flat_map(Scope::bindings)
-            .map(|binding| ((!binding.namespace.is_empty(), binding.name.as_str()), binding))
+        let held = self.held(user);
+        let cluster = held.grants().iter().map(|each| each.cluster());
+        let inside = held.grants().iter().filter_map(|each| each.namespace(namespace));
+        let found: BTreeMap<(bool, &str), &Arc<Binding>> = cluster
+            .chain(inside)
+            .flat_map(|scope| scope.values())
+            .map(|grant| {
+                (
+                    (!grant.binding.namespace.is_empty(), grant.binding.name.as_str()),
+                    &grant.binding,
+                )
+            })
             .collect();
         found.into_values().map(Arc::clone).collect()
     }
-
-    /// What is bound to the user and to each of the groups.
-    fn grants(&self, user: &User) -> Vec<&Grants> {
-        let groups = user.groups.iter().filter_map(|group| self.groups.get(group));
-        self.users
-            .get(&user.name)
-            .into_iter()
-            .chain(groups)
-            .map(Arc::as_ref)
-            .collect()
-    }
 }
 
-/// First what holds everywhere, then what holds in the namespace, as upstream asks.
-fn scopes<'a>(grants: &'a [&'a Grants], namespace: &'a str) -> impl Iterator<Item = &'a Scope> {
-    let cluster = grants.iter().map(|each| each.cluster());
-    let inside = grants
-        .iter()
-        .filter(move |_| !namespace.is_empty())
-        .filter_map(move |each| each.namespace(namespace));
-    cluster.chain(inside)
+fn allowed(right: &Right) -> Decision {
+    Decision::Allow(format!("RBAC: allowed by {}", right.grant.describe()).into())
 }

@@ -1,7 +1,7 @@
 //! Role-based access control: the union of all rules of all roles that are bound to who asks.
 //!
 //! ```text
-//! who asks: user, groups → their grants → in the cluster, in the namespace → by resource → rules
+//! who asks: user, groups → what they hold in the cluster, and in the namespace → by resource → rules
 //! ```
 //!
 //! A decision looks at who asks and what for, never at all the bindings. What it looks at is a [`Policy`]: a value that
@@ -11,13 +11,13 @@ pub mod aggregate;
 pub mod cover;
 mod decide;
 mod grants;
+mod held;
 pub mod objects;
 pub mod reconcile;
 pub mod rule;
 mod table;
 pub mod who;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -26,6 +26,8 @@ use serde_json::Value;
 
 pub use decide::Rules;
 use grants::Grants;
+use held::Memo;
+pub use held::{MAX_NAMESPACES, MAX_USERS};
 use objects::Principal;
 pub use objects::{Binding, GROUP, Kind, PolicyError, RoleRef, Subject};
 pub use rule::Rule;
@@ -66,10 +68,9 @@ pub struct Policy {
     roles: Table<Arc<[Arc<Rule>]>>,
     /// Bindings by [`binding_key`].
     bindings: Table<Arc<Binding>>,
-    /// Keys of the bindings that refer to a role, by its [`role_key`].
-    referrers: Table<Arc<BTreeSet<String>>>,
     users: Table<Arc<Grants>>,
     groups: Table<Arc<Grants>>,
+    memo: Memo,
 }
 
 impl Default for Policy {
@@ -77,9 +78,9 @@ impl Default for Policy {
         Self {
             roles: Table::new(),
             bindings: Table::new(),
-            referrers: Table::new(),
             users: Table::new(),
             groups: Table::new(),
+            memo: Memo::default(),
         }
     }
 }
@@ -119,89 +120,57 @@ impl Policy {
 
     /// Sets the rules of a role.
     pub fn put_role(&mut self, kind: Kind, namespace: &str, name: &str, rules: Vec<Rule>) {
-        let key = role_key(kind.name(), namespace, name);
-        self.roles.insert(&key, rules.into_iter().map(Arc::new).collect());
-        self.role_changed(&key);
+        self.memo = Memo::default();
+        self.roles.insert(
+            &role_key(kind.name(), namespace, name),
+            rules.into_iter().map(Arc::new).collect(),
+        );
     }
 
     /// Forgets a role. Bindings to it stay and allow nothing.
     pub fn delete_role(&mut self, kind: Kind, namespace: &str, name: &str) {
-        let key = role_key(kind.name(), namespace, name);
-        if self.roles.remove(&key).is_some() {
-            self.role_changed(&key);
-        }
+        self.memo = Memo::default();
+        self.roles.remove(&role_key(kind.name(), namespace, name));
     }
 
     /// Sets a binding.
     pub fn put_binding(&mut self, binding: Binding) {
         self.delete_binding(&binding.namespace, &binding.name);
-        let key = binding_key(&binding.namespace, &binding.name);
         let binding = Arc::new(binding);
-        self.bindings.insert(&key, Arc::clone(&binding));
-        let role = role_key(&binding.role.kind, &binding.namespace, &binding.role.name);
-        if let Some(referrers) = self.referrers.entry(&role, Arc::default) {
-            Arc::make_mut(referrers).insert(key);
-        }
-        for subject in &binding.subjects {
-            if let Some(grants) = self.grants_mut(subject.principal(&binding.namespace)) {
-                Arc::make_mut(grants).put(&binding, subject);
+        self.bindings
+            .insert(&binding_key(&binding.namespace, &binding.name), Arc::clone(&binding));
+        for (position, subject) in binding.subjects.iter().enumerate() {
+            let Some(principal) = subject.principal(&binding.namespace) else {
+                continue;
+            };
+            let (table, who) = self.table_of(&principal);
+            if let Some(grants) = table.entry(who, Arc::default) {
+                Arc::make_mut(grants).put(&binding, position);
             }
         }
     }
 
     /// Forgets a binding. The namespace of a cluster role binding is empty.
     pub fn delete_binding(&mut self, namespace: &str, name: &str) {
-        let key = binding_key(namespace, name);
-        let Some(binding) = self.bindings.remove(&key) else {
+        self.memo = Memo::default();
+        let Some(binding) = self.bindings.remove(&binding_key(namespace, name)) else {
             return;
         };
-        let role = role_key(&binding.role.kind, namespace, &binding.role.name);
-        let unreferred = self.referrers.entry(&role, Arc::default).is_none_or(|referrers| {
-            let referrers = Arc::make_mut(referrers);
-            referrers.remove(&key);
-            referrers.is_empty()
-        });
-        if unreferred {
-            self.referrers.remove(&role);
-        }
         for principal in binding
             .subjects
             .iter()
             .filter_map(|subject| subject.principal(namespace))
         {
             let (table, who) = self.table_of(&principal);
-            let empty = table.entry(who, Arc::default).is_none_or(|grants| {
-                let grants = Arc::make_mut(grants);
-                grants.delete(namespace, name);
-                grants.is_empty()
-            });
-            if empty {
+            let Some(grants) = table.entry(who, Arc::default) else {
+                continue;
+            };
+            let grants = Arc::make_mut(grants);
+            grants.delete(namespace, name);
+            if grants.is_empty() {
                 table.remove(who);
             }
         }
-    }
-
-    /// Drops what was derived from the rules of this role.
-    fn role_changed(&mut self, role: &str) {
-        let Some(referrers) = self.referrers.get(role).map(Arc::clone) else {
-            return;
-        };
-        for key in referrers.iter() {
-            let Some(binding) = self.bindings.get(key).map(Arc::clone) else {
-                continue;
-            };
-            for subject in &binding.subjects {
-                if let Some(grants) = self.grants_mut(subject.principal(&binding.namespace)) {
-                    Arc::make_mut(grants).forget_derived(&binding.namespace);
-                }
-            }
-        }
-    }
-
-    fn grants_mut(&mut self, principal: Option<Principal>) -> Option<&mut Arc<Grants>> {
-        let principal = principal?;
-        let (table, who) = self.table_of(&principal);
-        table.entry(who, Arc::default)
     }
 
     fn table_of<'a>(&mut self, principal: &'a Principal) -> (&mut Table<Arc<Grants>>, &'a str) {
@@ -230,11 +199,13 @@ impl Policy {
     }
 
     /// How many bindings there are.
+    #[must_use]
     pub fn bindings(&self) -> usize {
         self.bindings.len()
     }
 
     /// How many roles there are.
+    #[must_use]
     pub fn roles(&self) -> usize {
         self.roles.len()
     }

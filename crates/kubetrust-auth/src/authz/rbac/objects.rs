@@ -33,16 +33,19 @@ const KINDS: [(Kind, &str, &str); 4] = [
 
 impl Kind {
     /// The kind at this plural name of [`GROUP`].
+    #[must_use]
     pub fn of_plural(plural: &str) -> Option<Self> {
         KINDS.iter().find(|row| row.2 == plural).map(|row| row.0)
     }
 
     /// `ClusterRole`.
+    #[must_use]
     pub fn name(self) -> &'static str {
         KINDS.iter().find(|row| row.0 == self).map_or("", |row| row.1)
     }
 
     /// `clusterroles`.
+    #[must_use]
     pub fn plural(self) -> &'static str {
         KINDS.iter().find(|row| row.0 == self).map_or("", |row| row.2)
     }
@@ -226,6 +229,7 @@ pub(super) enum Principal {
 
 impl Binding {
     /// Its kind.
+    #[must_use]
     pub fn kind(&self) -> Kind {
         if self.namespace.is_empty() {
             Kind::ClusterRoleBinding
@@ -235,6 +239,7 @@ impl Binding {
     }
 
     /// As reasons name it: `RoleBinding "name/namespace" of Role "r" to User "u"`.
+    #[must_use]
     pub fn describe(&self, subject: &Subject) -> String {
         let name = match self.kind() {
             Kind::RoleBinding => quote(&format!("{}/{}", self.name, self.namespace)),

@@ -101,6 +101,7 @@ impl Rule {
     }
 
     /// As messages show a rule: `{APIGroups:[""], Resources:["pods"], Verbs:["get"]}`.
+    #[must_use]
     pub fn compact(&self) -> String {
         let parts: Vec<String> = [
             ("APIGroups", &self.api_groups),

@@ -1,7 +1,7 @@
 //! A map that is cheap to copy: a copy shares all that does not change afterwards.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 
 /// How many parts a [`Table`] has: a change copies one of them, a copy of the table counts up all of them. Ten thousand
@@ -29,6 +29,11 @@ impl<V: Clone> Table<V> {
         }
     }
 
+    /// A hash of anything, by the same key.
+    pub(super) fn hash(&self, value: &impl Hash) -> u64 {
+        self.hasher.hash_one(value)
+    }
+
     pub(super) fn get(&self, key: &str) -> Option<&V> {
         let hash = self.hasher.hash_one(key);
         let entries = self.shards.get(shard(hash))?.get(&hash)?;
@@ -41,14 +46,12 @@ impl<V: Clone> Table<V> {
         let entries = Arc::make_mut(self.shards.get_mut(shard(hash))?)
             .entry(hash)
             .or_default();
-        let position = match entries.iter().position(|(each, _)| &**each == key) {
-            Some(position) => position,
-            None => {
-                self.length += 1;
-                entries.push((key.into(), make()));
-                entries.len() - 1
-            }
-        };
+        let found = entries.iter().position(|(each, _)| &**each == key);
+        let position = found.unwrap_or_else(|| {
+            self.length += 1;
+            entries.push((key.into(), make()));
+            entries.len() - 1
+        });
         entries.get_mut(position).map(|(_, value)| value)
     }
 

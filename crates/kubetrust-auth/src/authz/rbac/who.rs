@@ -20,6 +20,7 @@ pub struct Allowed {
 impl Policy {
     /// Every subject of every binding whose role allows it, in the order of the bindings' names, those of the cluster
     /// first; and what upstream says of roles that are bound and missing.
+    #[must_use]
     pub fn subjects_allowed(&self, attributes: &Attributes) -> (Vec<Allowed>, Vec<String>) {
         let asked = Asked::from(attributes);
         let namespace = attributes.namespace();

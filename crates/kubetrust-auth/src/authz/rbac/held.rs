@@ -1,0 +1,188 @@
+//! What one user holds: all that is bound to the name and to each of the groups, put together once. A request is then a
+//! look-up of who asks and one of what for, whatever the number of bindings and groups.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::RwLock;
+use quick_cache::sync::Cache;
+
+use super::Policy;
+use super::grants::{Grant, Grants};
+use super::rule::{ALL, Asked, Rule};
+use crate::user::User;
+
+/// How many users are remembered. One takes some kilobytes; one that is forgotten is put together again.
+pub const MAX_USERS: usize = 1_024;
+/// In how many namespaces of each. All are forgotten when there are more.
+pub const MAX_NAMESPACES: usize = 1_024;
+
+/// What was put together from one policy. A copy, which is about to become another policy, starts with nothing.
+#[derive(Debug, Default)]
+pub(super) struct Memo(OnceLock<Cache<u64, Arc<Held>>>);
+
+impl Clone for Memo {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+/// The rules of one user.
+#[derive(Debug)]
+pub(super) struct Held {
+    name: String,
+    groups: Vec<String>,
+    /// What is bound to the name and to each group that has anything, in this order.
+    grants: Vec<Arc<Grants>>,
+    cluster: Rights,
+    /// Whether there is anything that holds in some namespace only.
+    has_namespaces: bool,
+    namespaces: RwLock<HashMap<String, Arc<Rights>>>,
+}
+
+/// Rules, by what they are about.
+#[derive(Debug, Default)]
+pub(super) struct Rights {
+    /// By resource: `pods`, `pods/log`.
+    resources: HashMap<Box<str>, Vec<Arc<Right>>>,
+    /// Those with `*` or `*/subresource`.
+    any_resource: Vec<Arc<Right>>,
+    urls: Vec<Arc<Right>>,
+    /// What upstream says of the roles that are bound and missing.
+    errors: Vec<String>,
+}
+
+/// A rule, and by what it is granted.
+#[derive(Debug)]
+pub(super) struct Right {
+    rule: Arc<Rule>,
+    pub(super) grant: Grant,
+}
+
+impl Policy {
+    /// What a user holds.
+    pub(super) fn held(&self, user: &User) -> Arc<Held> {
+        let memo = self.memo.0.get_or_init(|| Cache::new(MAX_USERS));
+        let key = self.users.hash(&(&user.name, &user.groups));
+        if let Some(held) = memo
+            .get(&key)
+            .filter(|held| held.name == user.name && held.groups == user.groups)
+        {
+            return held;
+        }
+        let held = Arc::new(self.put_together(user));
+        memo.insert(key, Arc::clone(&held));
+        held
+    }
+
+    fn put_together(&self, user: &User) -> Held {
+        let groups = user.groups.iter().filter_map(|group| self.groups.get(group));
+        let grants: Vec<Arc<Grants>> = self
+            .users
+            .get(&user.name)
+            .into_iter()
+            .chain(groups)
+            .map(Arc::clone)
+            .collect();
+        Held {
+            name: user.name.clone(),
+            groups: user.groups.clone(),
+            cluster: self.rights(grants.iter().flat_map(|each| each.cluster().values())),
+            has_namespaces: grants.iter().any(|each| each.has_namespaces()),
+            namespaces: RwLock::default(),
+            grants,
+        }
+    }
+
+    /// Sorts the rules of all roles by resource. A rule that says what another has said already would change no decision
+    /// and is left out: a role that is bound a thousand times counts once.
+    fn rights<'a>(&self, grants: impl Iterator<Item = &'a Grant>) -> Rights {
+        let mut rights = Rights::default();
+        let (mut seen, mut failed) = (HashSet::new(), HashSet::new());
+        for grant in grants {
+            match self.rules_of(&grant.binding.role, &grant.binding.namespace) {
+                Err(error) => {
+                    if failed.insert(error.clone()) {
+                        rights.errors.push(error);
+                    }
+                }
+                Ok(rules) => {
+                    for rule in rules.iter().filter(|rule| seen.insert(Arc::clone(rule))) {
+                        rights.add(&Arc::new(Right {
+                            rule: Arc::clone(rule),
+                            grant: grant.clone(),
+                        }));
+                    }
+                }
+            }
+        }
+        rights
+    }
+}
+
+impl Held {
+    /// What holds everywhere, as far as it is a question of rights.
+    pub(super) fn cluster(&self) -> &Rights {
+        &self.cluster
+    }
+
+    /// What holds in one namespace only; nothing if there is nothing.
+    pub(super) fn namespace(&self, policy: &Policy, namespace: &str) -> Option<Arc<Rights>> {
+        if namespace.is_empty() || !self.has_namespaces {
+            return None;
+        }
+        if let Some(rights) = self.namespaces.read().get(namespace) {
+            return Some(Arc::clone(rights));
+        }
+        let grants = self.grants.iter().filter_map(|each| each.namespace(namespace));
+        let rights = Arc::new(policy.rights(grants.flat_map(|scope| scope.values())));
+        let mut known = self.namespaces.write();
+        if known.len() >= MAX_NAMESPACES {
+            known.clear();
+        }
+        known.insert(namespace.to_owned(), Arc::clone(&rights));
+        Some(rights)
+    }
+
+    /// What is bound to the name and to each group.
+    pub(super) fn grants(&self) -> &[Arc<Grants>] {
+        &self.grants
+    }
+}
+
+impl Rights {
+    /// The first right that allows it.
+    pub(super) fn find(&self, asked: &Asked) -> Option<&Right> {
+        let allows = |right: &&Arc<Right>| right.rule.allows(asked);
+        let found = match asked {
+            Asked::Url { .. } => self.urls.iter().find(allows),
+            Asked::Resource { resource, .. } => self
+                .resources
+                .get(&**resource)
+                .and_then(|rights| rights.iter().find(allows))
+                .or_else(|| self.any_resource.iter().find(allows)),
+        };
+        found.map(Arc::as_ref)
+    }
+
+    /// What upstream says of the roles that are bound and missing.
+    pub(super) fn errors(&self) -> &[String] {
+        &self.errors
+    }
+
+    fn add(&mut self, right: &Arc<Right>) {
+        if !right.rule.non_resource_urls.is_empty() {
+            self.urls.push(Arc::clone(right));
+        }
+        let resources = &right.rule.resources;
+        if resources.iter().any(|each| each == ALL || each.starts_with("*/")) {
+            self.any_resource.push(Arc::clone(right));
+        }
+        for resource in resources.iter().filter(|each| *each != ALL) {
+            self.resources
+                .entry(resource.as_str().into())
+                .or_default()
+                .push(Arc::clone(right));
+        }
+    }
+}
