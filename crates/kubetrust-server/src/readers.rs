@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::registry::Registry;
 
 impl Registry {
-    fn find(&self, storage: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
+    /// The object under a storage path, as the cache has it.
+    pub(crate) fn find(&self, storage: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
         let table = self.cache().table(storage)?;
         let mut key = table.prefix().to_vec();
         if !namespace.is_empty() {

@@ -5,8 +5,8 @@ use futures_util::future::BoxFuture;
 use kubetrust_api::status::Status;
 use serde_json::{Value, json};
 
-use super::pod::{each, text};
-use super::{Operation, Plugin, Verb, list_mut};
+use super::fields::{each, list_mut, spec_mut, text};
+use super::{Operation, Plugin, Verb};
 
 /// What nodes are tainted with when they are not there.
 const TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
@@ -24,19 +24,23 @@ impl Plugin for DefaultTolerationSeconds {
 
     fn mutate<'a>(&'a self, operation: &'a mut Operation<'_>) -> BoxFuture<'a, Result<(), Status>> {
         if operation.is("", "pods") && operation.verb != Verb::Delete {
-            add_tolerations(&mut operation.object["spec"]);
+            add_tolerations(&mut operation.object);
         }
         Box::pin(std::future::ready(Ok(())))
     }
 }
 
-fn add_tolerations(spec: &mut Value) {
-    let missing = TAINTS.iter().filter(|taint| !each(spec, "tolerations").any(|toleration| tolerates(toleration, taint)));
-    let missing: Vec<Value> = missing
+fn add_tolerations(pod: &mut Value) {
+    let tolerated = |taint: &str| each(&pod["spec"], "tolerations").any(|toleration| tolerates(toleration, taint));
+    let missing: Vec<Value> = TAINTS
+        .iter()
+        .filter(|taint| !tolerated(taint))
         .map(|taint| json!({"key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": SECONDS}))
         .collect();
-    if !missing.is_empty() {
-        list_mut(spec, "tolerations").extend(missing);
+    if !missing.is_empty()
+        && let Some(tolerations) = spec_mut(pod).and_then(|spec| list_mut(spec, "tolerations"))
+    {
+        tolerations.extend(missing);
     }
 }
 

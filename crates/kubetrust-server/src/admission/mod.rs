@@ -3,11 +3,35 @@
 //! The store's writing functions take an [`Admitted`], which only [`Admission`] makes: nothing is stored that was not
 //! admitted. Plugins are asynchronous and get the whole operation, so that webhooks and CEL policies fit in later.
 
+mod certificates;
+mod default_toleration_seconds;
+mod fields;
+mod namespace_lifecycle;
+mod node_restriction;
+mod objects;
+mod owner_references;
+mod plugins;
+mod pod;
+mod priority;
+mod rbac_escalation;
+mod service_account;
+
 use futures_util::future::BoxFuture;
+use kubetrust_api::meta;
 use kubetrust_api::resource::{Resource, Subresource};
 use kubetrust_api::status::Status;
 use kubetrust_auth::user::User;
 use serde_json::Value;
+
+pub use certificates::{CertificateApproval, CertificateRequester, CertificateSigning, CertificateSubjectRestriction};
+pub use default_toleration_seconds::DefaultTolerationSeconds;
+pub use namespace_lifecycle::NamespaceLifecycle;
+pub use node_restriction::NodeRestriction;
+pub use owner_references::OwnerReferencesPermissionEnforcement;
+pub use plugins::{PluginListError, PluginListError as UnknownPlugin, default_plugins};
+pub use priority::{Priority, SYSTEM_CLASSES};
+pub use rbac_escalation::RbacEscalation;
+pub use service_account::ServiceAccount;
 
 /// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +42,17 @@ pub enum Verb {
     Update,
     /// A removal.
     Delete,
+}
+
+impl Verb {
+    /// As messages and webhooks name it: `CREATE`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+        }
+    }
 }
 
 /// A write, as the plugins see it.
@@ -53,12 +88,24 @@ impl Operation<'_> {
     pub fn is_subresource(&self, group: &str, plural: &str, subresource: &str) -> bool {
         self.resource.group == group
             && self.resource.plural == plural
-            && self.subresource.map_or("", |subresource| subresource.name) == subresource
+            && self.subresource() == subresource
+    }
+
+    /// The subresource's name, or empty.
+    pub fn subresource(&self) -> &'static str {
+        self.subresource.map_or("", |subresource| subresource.name)
     }
 
     /// 403 from a plugin.
     pub fn forbidden(&self, why: &str) -> Status {
-        Status::forbidden(self.resource.group, self.resource.plural, self.name, why)
+        Status::forbidden(self.resource.group, self.resource.plural, self.known_name(), why)
+    }
+
+    /// The name, as far as it is known: that of the object, or what it is to begin with (`NewForbidden` of
+    /// `apiserver/pkg/admission/errors.go`).
+    fn known_name(&self) -> &str {
+        let known = [self.name, meta::name(&self.object), meta::text(&self.object, "generateName")];
+        known.into_iter().find(|name| !name.is_empty()).unwrap_or("Unknown")
     }
 }
 

@@ -65,6 +65,6 @@ impl Plugin for NamespaceLifecycle {
     }
 
     fn mutate<'a>(&'a self, operation: &'a mut Operation<'_>) -> BoxFuture<'a, Result<(), Status>> {
-        Box::pin(async { self.admit(operation).await })
+        Box::pin(self.admit(operation))
     }
 }

@@ -4,6 +4,8 @@ use kubetrust_api::meta;
 use kubetrust_api::validate::field::go_quoted;
 use serde_json::Value;
 
+use super::fields::{each, text};
+
 /// The annotation of a pod that only shows what a kubelet runs from a file.
 pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
 
@@ -68,16 +70,6 @@ const OWN_VOLUMES: [&str; 22] = [
     "storageos",
     "vsphereVolume",
 ];
-
-/// The elements of a field that is a list; none where it is not there.
-pub(super) fn each<'a>(value: &'a Value, field: &str) -> std::slice::Iter<'a, Value> {
-    value[field].as_array().map(Vec::as_slice).unwrap_or_default().iter()
-}
-
-/// A field that is text; empty where it is not there.
-pub(super) fn text<'a>(value: &'a Value, field: &str) -> &'a str {
-    value[field].as_str().unwrap_or_default()
-}
 
 /// The text at a JSON pointer, if there is any.
 fn text_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use kubetrust_api::meta;
 use kubetrust_api::status::Status;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::fields::{spec_mut, text};
 use super::objects::Objects;
-use super::pod::text;
 use super::{Operation, Plugin, Verb};
 use crate::registry::Registry;
 
@@ -50,7 +50,7 @@ impl Priority {
                 set(operation, resolved)
             }
             (Verb::Update, Some(old)) => {
-                keep(&mut operation.object["spec"], &old["spec"]);
+                keep(&mut operation.object, &old["spec"]);
                 Ok(())
             }
             _ => Ok(()),
@@ -125,20 +125,22 @@ fn set(operation: &mut Operation<'_>, Resolved { class, value, preemption }: Res
     if !given.is_empty() && given != preemption {
         return Err(operation.forbidden(&format!("the string value of PreemptionPolicy ({given}) must not be provided in pod spec; priority admission controller computed {preemption} from the given PriorityClass name")));
     }
-    let spec = &mut operation.object["spec"];
-    if !class.is_empty() {
-        spec["priorityClassName"] = class.into();
+    if let Some(spec) = spec_mut(&mut operation.object) {
+        if !class.is_empty() {
+            spec.insert("priorityClassName".into(), class.into());
+        }
+        spec.insert("priority".into(), value.into());
+        spec.insert("preemptionPolicy".into(), preemption.into());
     }
-    spec["priority"] = json!(value);
-    spec["preemptionPolicy"] = preemption.into();
     Ok(())
 }
 
 /// What was resolved when the pod was created stays.
-fn keep(spec: &mut Value, old: &Value) {
+fn keep(pod: &mut Value, old: &Value) {
+    let Some(spec) = spec_mut(pod) else { return };
     for field in ["priority", "preemptionPolicy"] {
-        if spec[field].is_null() && !old[field].is_null() {
-            spec[field] = old[field].clone();
+        if spec.get(field).is_none_or(Value::is_null) && !old[field].is_null() {
+            spec.insert(field.into(), old[field].clone());
         }
     }
 }

@@ -112,7 +112,7 @@ const SUFFIX_LENGTH: usize = 5;
 const MAX_BASE: usize = 63 - SUFFIX_LENGTH;
 
 /// A name from `generateName`.
-pub(super) fn generated_name(base: &str) -> String {
+pub(crate) fn generated_name(base: &str) -> String {
     let mut end = base.len().min(MAX_BASE);
     while !base.is_char_boundary(end) {
         end -= 1;

@@ -1,0 +1,13 @@
+//! Admission, plugin by plugin: tables with a line a case, over a registry on the embedded store.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test reports by panicking")]
+
+mod certificates;
+mod flags;
+mod namespaces;
+mod nodes;
+mod owners;
+mod pods;
+mod rights;
+mod service_accounts;
+mod world;
