@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use kubetrust_api::meta;
 use kubetrust_api::resource::{self, Resource};
 use kubetrust_api::status::Status;
-use kubetrust_api::strategy;
+use kubetrust_api::{default, strategy};
 use kubetrust_store::{Change, Expect, Outcome, Write};
 use serde_json::Value;
 
@@ -72,9 +72,10 @@ impl New {
 pub(crate) async fn create_all(registry: &Registry, new: Vec<New>, now: Timestamp) -> Result<(), Status> {
     let mut prepared = Vec::with_capacity(new.len());
     for mut new in new {
+        default::apply(new.resource, &mut new.object);
+        strategy::prepare_for_create(new.resource, &mut new.object);
         meta::set(&mut new.object, "uid", new_uid());
         meta::set(&mut new.object, "creationTimestamp", meta::time(now));
-        strategy::prepare_for_create(new.resource, &mut new.object);
         let text = to_stored(&new.object).ok_or_else(|| Status::internal("a default object has no metadata"))?;
         let change = Change::Put { value: text.into(), lease: None };
         prepared.push(Write { key: registry.key(&new.target()), expect: Some(Expect::Absent), change: Some(change) });
@@ -95,7 +96,7 @@ pub(crate) async fn create_all(registry: &Registry, new: Vec<New>, now: Timestam
 
 /// Creates those of these objects that are not there yet, as the server itself: what a cluster's manifests say.
 pub async fn ensure(registry: &Registry, objects: Vec<Value>, now: Timestamp) -> Result<(), Status> {
-    let mut missing = Vec::new();
+    let mut missing: Vec<New> = Vec::new();
     for object in objects {
         let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
         let (api_version, kind) = (text("apiVersion"), text("kind"));
@@ -103,7 +104,9 @@ pub async fn ensure(registry: &Registry, objects: Vec<Value>, now: Timestamp) ->
         let resource = resource::of_kind(group, version, &kind)
             .ok_or_else(|| Status::bad_request(format!("no kind {kind:?} is registered for version {api_version:?}")))?;
         let new = New { resource, object };
-        if registry.cached(&new.target()).is_none() {
+        let key = registry.key(&new.target());
+        let known = missing.iter().any(|other| registry.key(&other.target()) == key);
+        if !known && registry.cached(&new.target()).is_none() {
             missing.push(new);
         }
     }

@@ -16,6 +16,7 @@ use crate::http::respond::{self, Reply, Style};
 use crate::http::body;
 use crate::registry::delete::{DeleteOptions, Deleted, dry_run};
 use crate::registry::options::ListOptions;
+use crate::registry::parts;
 use crate::registry::select::Selection;
 use crate::registry::target::Target;
 use crate::registry::write::Writer;
@@ -165,7 +166,7 @@ impl Call<'_> {
         let deleted = self.server.registry.delete(&self.target, self.writer()?, &options).await?;
         match deleted {
             Deleted::Marked(object) => Ok(respond::object(200, self.target.resource, &object, self.style)),
-            Deleted::Gone(object) if kubetrust_api::strategy::returns_deleted(self.target.resource) => {
+            Deleted::Gone(object) if parts::returns_deleted(self.target.resource) => {
                 Ok(respond::object(200, self.target.resource, &object, self.style))
             }
             Deleted::Gone(object) => {

@@ -27,11 +27,7 @@ impl Registry {
         if metadata.get("resourceVersion").and_then(Value::as_str).is_some_and(|version| !version.is_empty()) {
             return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
         }
-        for field in ["resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields"] {
-            metadata.shift_remove(field);
-        }
-        metadata.insert("uid".into(), new_uid().into());
-        metadata.insert("creationTimestamp".into(), meta::time(writer.now).into());
+        metadata.shift_remove("managedFields");
         let base = meta::text(&object, "generateName").to_owned();
         let generated = meta::text(&object, "name").is_empty() && !base.is_empty();
 
@@ -42,6 +38,8 @@ impl Registry {
             }
             default::apply(resource, &mut object);
             strategy::prepare_for_create(resource, &mut object);
+            meta::set(&mut object, "uid", new_uid());
+            meta::set(&mut object, "creationTimestamp", meta::time(writer.now));
             match self.create_named(target, writer, object).await {
                 Err(status) if generated && status.reason == "AlreadyExists" => {}
                 other => return other,

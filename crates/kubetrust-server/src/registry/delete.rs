@@ -11,6 +11,7 @@ use super::Registry;
 use super::list::List;
 use super::object::Object;
 use super::options::ListOptions;
+use super::parts;
 use super::select::Selection;
 use super::target::Target;
 use super::write::{ATTEMPTS, Stored, Writer, has_finalizers, metadata_mut, modified};
@@ -233,7 +234,7 @@ fn mark(target: &Target, options: &DeleteOptions, before: &Value, now: jiff::Tim
         }
     }
     let already = metadata.get("deletionTimestamp").is_some_and(Value::is_string);
-    let held = has_finalizers(&object) || strategy::has_spec_finalizers(&object);
+    let held = has_finalizers(&object) || parts::has_spec_finalizers(target.resource, &object);
     if grace == 0 && !held {
         return None;
     }
@@ -247,7 +248,7 @@ fn mark(target: &Target, options: &DeleteOptions, before: &Value, now: jiff::Tim
             metadata.insert("generation".into(), (generation + 1).into());
         }
     }
-    strategy::begin_deletion(target.resource, &mut object);
+    parts::begin_deletion(target.resource, &mut object);
     Some(object)
 }
 

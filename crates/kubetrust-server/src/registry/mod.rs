@@ -7,6 +7,7 @@ pub mod delete;
 pub mod list;
 pub mod object;
 pub mod options;
+pub mod parts;
 pub mod read;
 pub mod select;
 pub mod target;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kubetrust_api::meta;
+use kubetrust_api::resource::Resource;
 use kubetrust_api::status::{Cause, Status};
 use kubetrust_api::{default, strategy, validate};
 use kubetrust_store::{Expect, Revision};
@@ -11,6 +12,7 @@ use serde_json::Value;
 use super::Registry;
 use super::create::unstored;
 use super::object::Object;
+use super::parts;
 use super::target::Target;
 use super::write::{ATTEMPTS, Stored, Writer, has_finalizers, metadata_mut, modified, refuse};
 use crate::admission::{Operation, Verb};
@@ -63,7 +65,7 @@ impl Registry {
         keep_identity(&mut new, before);
         let subresource = target.subresource.map_or("", |subresource| subresource.name);
         default::apply(resource, &mut new);
-        strategy::prepare_for_update(resource, subresource, &mut new, before);
+        parts::prepare_for_update(resource, subresource, &mut new, before);
         let mut operation = Operation {
             user: writer.user,
             verb: Verb::Update,
@@ -85,7 +87,7 @@ impl Registry {
             return Ok(Some(Arc::clone(old)));
         }
         let key = self.key(target);
-        if is_released(admitted.object()) {
+        if is_released(resource, admitted.object()) {
             let last = unstored(admitted.object())?;
             return match self.remove(key, old.revision, admitted).await? {
                 Ok(revision) => Ok(Some(Arc::new(last.removed_at(revision)))),
@@ -139,19 +141,23 @@ fn check_identity(target: &Target, new: &Value, before: &Value, revision: Revisi
         return Err(target.conflict(&format!("Precondition failed: UID in precondition: {said}, UID in object meta: {is}")));
     }
     match meta::text(new, "resourceVersion") {
+        "" if target.subresource.is_none() && !strategy::allows_unconditional_update(target.resource) => {
+            refuse(target.resource, &target.name, vec![must_be_specified("0x0")]).map(|()| false)
+        }
         "" => Ok(false),
         said => match said.parse::<Revision>() {
             Ok(said) if said == revision => Ok(true),
             Ok(_) => Err(modified(target)),
-            Err(_) => {
-                let cause = Cause {
-                    reason: "FieldValueInvalid",
-                    message: format!("Invalid value: {said:?}: must be specified for an update"),
-                    field: "metadata.resourceVersion".into(),
-                };
-                refuse(target.resource, &target.name, vec![cause]).map(|()| false)
-            }
+            Err(_) => refuse(target.resource, &target.name, vec![must_be_specified(said)]).map(|()| false),
         },
+    }
+}
+
+fn must_be_specified(said: &str) -> Cause {
+    Cause {
+        reason: "FieldValueInvalid",
+        message: format!("Invalid value: {said}: must be specified for an update"),
+        field: "metadata.resourceVersion".into(),
     }
 }
 
@@ -193,8 +199,8 @@ fn same_metadata(new: Option<&Value>, before: Option<&Value>) -> bool {
 }
 
 /// Whether it was to be deleted and the last finalizer has let go of it.
-fn is_released(object: &Value) -> bool {
+fn is_released(resource: &Resource, object: &Value) -> bool {
     let metadata = &object["metadata"];
     let grace = metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
-    metadata["deletionTimestamp"].is_string() && grace == 0 && !has_finalizers(object) && !strategy::has_spec_finalizers(object)
+    metadata["deletionTimestamp"].is_string() && grace == 0 && !has_finalizers(object) && !parts::has_spec_finalizers(resource, object)
 }

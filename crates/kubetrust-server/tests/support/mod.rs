@@ -1,0 +1,116 @@
+//! A server in this process with a cluster's real credentials, and a client that speaks to it as anyone.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't be set up has failed")]
+#![allow(dead_code, reason = "each test uses the part that it needs")]
+
+pub mod client;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use kubetrust_auth::authz::Mode;
+use kubetrust_pki::cluster::{Loaded, SPEC_FILE};
+use kubetrust_pki::write::{Directory, RealDisk};
+use kubetrust_server::options::{Options, Pair, RequestHeader, ServiceAccounts, StoreOptions};
+use kubetrust_server::start::{Running, start};
+use kubetrust_testkit::loopback::Loopback;
+use tempfile::TempDir;
+
+pub use client::{Client, Credential, Reply};
+
+/// A cluster's directory with issued credentials, for a host with an address of its own.
+pub struct Cluster {
+    pub folder: TempDir,
+    pub loopback: Loopback,
+    pub options: Options,
+}
+
+impl Cluster {
+    /// Issues everything for one control-plane host.
+    pub fn issue() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let loopback = Loopback::reserve();
+        let address = loopback.host(1);
+        let spec = format!(
+            "apiVersion: kubetrust.dev/v1alpha1\nkind: Cluster\nkeys: {{algorithm: ecdsa-p256}}\nhosts:\n  \
+             - {{name: m1, addresses: [{address}], roles: [control-plane, etcd, worker]}}\n"
+        );
+        std::fs::write(folder.path().join(SPEC_FILE), spec).unwrap();
+        let directory = Directory::open(folder.path(), RealDisk).unwrap();
+        let loaded = Loaded::read(folder.path(), Timestamp::now()).unwrap();
+        let plan = loaded.plan(folder.path()).unwrap();
+        loaded.apply(&directory, plan, &()).unwrap();
+        let options = options(folder.path(), address.into());
+        Self { folder, loopback, options }
+    }
+
+    /// A file of the host, below `kubernetes/`.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join("hosts/m1/kubernetes").join(name)
+    }
+
+    /// A file of `authority/`.
+    pub fn authority(&self, name: &str) -> PathBuf {
+        self.folder.path().join("authority").join(name)
+    }
+
+    /// The certificate and key of a pair below `kubernetes/pki/`.
+    pub fn pair(&self, name: &str) -> Credential {
+        Credential::pair(&self.file(&format!("pki/{name}.crt")), &self.file(&format!("pki/{name}.key")))
+    }
+
+    /// The credential of a kubeconfig below `kubernetes/auth/`.
+    pub fn kubeconfig(&self, name: &str) -> Credential {
+        Credential::kubeconfig(&self.file(&format!("auth/{name}.conf")))
+    }
+
+    pub async fn start(&self) -> Running {
+        start(self.options.clone()).await.unwrap()
+    }
+
+    pub fn client(&self, address: SocketAddr, credential: Credential) -> Client {
+        Client::new(address, &self.file("pki/ca.crt"), credential)
+    }
+}
+
+fn options(root: &Path, address: std::net::IpAddr) -> Options {
+    let pki = root.join("hosts/m1/kubernetes/pki");
+    let list = |name: &str| vec![name.to_owned()];
+    Options {
+        bind_address: address,
+        secure_port: 6443,
+        advertise: None,
+        serving: Pair { certificate: pki.join("apiserver.crt"), key: pki.join("apiserver.key") },
+        sni: Vec::new(),
+        client_ca_file: Some(pki.join("ca.crt")),
+        client_crl_file: None,
+        client_revoked_serials_file: None,
+        request_header: Some(RequestHeader {
+            client_ca_file: pki.join("front-proxy-ca.crt"),
+            allowed_names: list("front-proxy-client"),
+            username_headers: list("X-Remote-User"),
+            uid_headers: list("X-Remote-Uid"),
+            group_headers: list("X-Remote-Group"),
+            extra_headers_prefix: list("X-Remote-Extra-"),
+        }),
+        token_auth_file: Some(root.join("hosts/m1/kubernetes/token.csv")),
+        basic_auth_file: None,
+        bootstrap_tokens: true,
+        anonymous: true,
+        anonymous_paths: Vec::new(),
+        service_accounts: ServiceAccounts {
+            issuers: list("https://kubernetes.default.svc.cluster.local"),
+            key_files: vec![pki.join("sa.pub")],
+            signing_key_file: Some(pki.join("sa.key")),
+            ..ServiceAccounts::default()
+        },
+        authorization_modes: vec![Mode::Node, Mode::Rbac],
+        enable_admission_plugins: list("NodeRestriction"),
+        disable_admission_plugins: Vec::new(),
+        max_requests_in_flight: 400,
+        max_mutating_requests_in_flight: 200,
+        store: StoreOptions::Embedded(root.join("store")),
+        prefix: "/registry".into(),
+        root_ca: std::fs::read_to_string(pki.join("ca.crt")).ok(),
+    }
+}
