@@ -65,7 +65,7 @@ async fn fill(store: &dyn Store) -> LeaseId {
         ],
     )
     .await;
-    let lease = store.grant(Duration::from_secs(3600)).await.unwrap();
+    let lease = store.grant(Duration::from_hours(1)).await.unwrap();
     committed(store, vec![put("/registry/leased", "x", Some(lease))]).await;
     lease
 }
@@ -243,7 +243,7 @@ async fn a_cluster_moves_from_one_engine_to_the_other_and_back() {
     let lease = two.get(b"/registry/leased").await.unwrap().0.unwrap().lease.unwrap();
     let left = two.time_to_live(lease).await.unwrap();
     assert!(
-        left > Duration::from_secs(3500) && left <= Duration::from_secs(3600),
+        left > Duration::from_secs(3500) && left <= Duration::from_hours(1),
         "{left:?}"
     );
     let error = copy(&one, &two, prefix, |_| {}).await.unwrap_err();

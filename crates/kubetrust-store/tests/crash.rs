@@ -42,7 +42,6 @@ fn a_killed_server_keeps_what_it_acknowledged() {
         live(&PathBuf::from(folder));
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
     assert_eq!(KILLS, 200);
     std::thread::scope(|scope| {
         for lane in 0..SIDE_BY_SIDE {
@@ -124,11 +123,11 @@ fn live(folder: &Path) {
             writers.push(tokio::spawn(async move {
                 for number in 0.. {
                     let name = format!("{begin}-{writer}-{number}");
-                    let writes = SIDES.map(|side| put(&format!("{name}/{side}"), name.clone()));
+                    let pair = SIDES.map(|side| put(&format!("{name}/{side}"), name.clone()));
                     // A key that all write to has a history.
                     let shared = put("shared", name.clone());
-                    let writes = writes.into_iter().chain([shared]).collect();
-                    if let Outcome::Committed(revision) = store.commit(writes).await.unwrap() {
+                    let all = pair.into_iter().chain([shared]).collect();
+                    if let Outcome::Committed(revision) = store.commit(all).await.unwrap() {
                         let line = format!("ack {name} {revision}\n");
                         std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
                     }

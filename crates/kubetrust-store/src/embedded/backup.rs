@@ -167,7 +167,7 @@ fn write_all(
             if let Err(error) = blocks.block(KEY, &parts) {
                 return Ok(Err(error));
             }
-            if summary.keys % PROGRESS == 0 {
+            if summary.keys.is_multiple_of(PROGRESS) {
                 progress(summary.keys);
             }
         }
@@ -355,7 +355,7 @@ pub fn check_backup(file: &Path, mut progress: impl FnMut(u64)) -> Result<Summar
                 summary.keys += 1;
                 summary.bytes += (kv.key.len() + kv.value.len()) as u64;
                 last = Some(kv.key);
-                if summary.keys % PROGRESS == 0 {
+                if summary.keys.is_multiple_of(PROGRESS) {
                     progress(summary.keys);
                 }
             }
@@ -430,7 +430,7 @@ impl<T: Into<Fault>> From<T> for Failed {
 const TRANSACTION: usize = 16 << 20;
 
 fn fill(database: &Database, backup: &mut Backup, progress: &mut impl FnMut(u64)) -> Result<(), Failed> {
-    let mut keys = 0;
+    let mut keys = 0_u64;
     let mut ended = false;
     while !ended {
         let transaction = database.begin_write()?;
@@ -447,7 +447,7 @@ fn fill(database: &Database, backup: &mut Backup, progress: &mut impl FnMut(u64)
                         bytes += kv.key.len() + kv.value.len();
                         tables.put(&kv, None)?;
                         keys += 1;
-                        if keys % PROGRESS == 0 {
+                        if keys.is_multiple_of(PROGRESS) {
                             progress(keys);
                         }
                     }

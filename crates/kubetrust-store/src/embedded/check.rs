@@ -121,7 +121,7 @@ fn examine_history(
         let (key, stored) = entry?;
         let (name, revision) = key.value();
         report.records += 1;
-        if report.records % PROGRESS == 0 {
+        if report.records.is_multiple_of(PROGRESS) {
             progress(report.records);
         }
         let newest = match versions.peek() {

@@ -94,7 +94,16 @@ pub(super) struct Folder {
     cache: usize,
     sabotage: Option<Sabotage>,
     /// Held as long as the folder is.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Folder {
+    /// A process that is being started has a copy of the file for a moment, and with it the lock, unless it is given up.
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::debug!(%error, "the lock goes with the process");
+        }
+    }
 }
 
 /// Why a folder can't be had.
@@ -128,7 +137,7 @@ impl Folder {
             path: path.to_owned(),
             cache,
             sabotage,
-            _lock: lock,
+            lock,
         })
     }
 

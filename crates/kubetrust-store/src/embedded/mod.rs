@@ -60,7 +60,7 @@ pub struct History {
 impl Default for History {
     fn default() -> Self {
         Self {
-            time: Duration::from_secs(300),
+            time: Duration::from_mins(5),
             revisions: 250_000,
         }
     }

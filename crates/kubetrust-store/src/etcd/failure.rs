@@ -18,9 +18,12 @@ pub(super) enum Failure {
     Answered(Error),
 }
 
+/// Sorts an answer, given its words.
+type Meaning = fn(String) -> Failure;
+
 /// What etcd's answers mean (`api/v3rpc/rpctypes/error.go`): the words that they end with, the same since 3.4.
 #[rustfmt::skip]
-const ANSWERS: &[(&str, fn(String) -> Failure)] = &[
+const ANSWERS: &[(&str, Meaning)] = &[
     // Filled in by the caller, who knows what was asked.
     ("required revision has been compacted",      |_| Failure::Answered(Error::Compacted { asked: 0, oldest: 0 })),
     ("required revision is a future revision",    |_| Failure::Answered(Error::Future { asked: 0, newest: 0 })),

@@ -625,7 +625,7 @@ async fn a_reader_that_does_not_keep_up_is_cut_off_or_gets_all(given: Given) {
 
 /// etcd's shortest lease is two seconds.
 const SHORT: Duration = Duration::from_secs(2);
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 
 async fn a_lease_ends_with_its_keys(given: Given) {
     let lease = given.grant(SHORT).await;

@@ -116,15 +116,11 @@ impl Model {
                     self.now.insert(write.key.clone(), kv.clone());
                     events.push(Event::Put(kv));
                 }
-                Some(Change::Delete) => {
-                    if self.now.remove(&write.key).is_some() {
-                        events.push(Event::Delete {
-                            key: write.key.clone(),
-                            revision,
-                        });
-                    }
-                }
-                None => {}
+                Some(Change::Delete) if self.now.remove(&write.key).is_some() => events.push(Event::Delete {
+                    key: write.key.clone(),
+                    revision,
+                }),
+                Some(Change::Delete) | None => {}
             }
         }
         if !events.is_empty() {

@@ -165,11 +165,11 @@ impl Etcd {
         };
         let etcd = Self {
             cluster,
+            authority,
             files,
             network,
             members,
             folder,
-            authority,
         };
         etcd.install(&etcd.authority.certificate(), (&certificate, &key));
         etcd
