@@ -89,21 +89,26 @@ pub fn grace_period(resource: &Resource, object: &Value, asked: Option<i64>) -> 
     }
 }
 
-/// Metadata that only the server writes.
-const SYSTEM_FIELDS: [&str; 6] = [
-    "uid",
+/// Metadata that only the server writes, and that a new object brings in vain (`rest.WipeObjectMetaSystemFields`).
+const SYSTEM_FIELDS: [&str; 5] = [
     "creationTimestamp",
+    "uid",
     "deletionTimestamp",
     "deletionGracePeriodSeconds",
     "selfLink",
-    "resourceVersion",
 ];
 
-/// A new object: the status is the server's, generations count from 1. Call it after [`crate::default::apply`].
-pub fn prepare_for_create(resource: &Resource, object: &mut Value) {
+/// Takes out of a new object what only the server writes. The server then writes `uid` and `creationTimestamp`, before
+/// [`prepare_for_create`].
+pub fn wipe_system_fields(object: &mut Value) {
     for field in SYSTEM_FIELDS {
         meta::remove(object, field);
     }
+}
+
+/// A new object: the status is the server's, generations count from 1. Call it after [`crate::default::apply`], when the
+/// object has its name and its uid.
+pub fn prepare_for_create(resource: &Resource, object: &mut Value) {
     let has_status = resource.subresource("status").is_some();
     let fields = object.as_object_mut();
     match (resource.group, resource.kind) {
@@ -118,7 +123,14 @@ pub fn prepare_for_create(resource: &Resource, object: &mut Value) {
             set(object, "status", json!({"phase": "Pending", "qosClass": class}));
         }
         ("", "PersistentVolume" | "PersistentVolumeClaim") => set(object, "status", json!({"phase": "Pending"})),
-        ("", "Service") => set(object, "status", json!({"loadBalancer": {}})),
+        ("", "Service") => {
+            set(object, "status", json!({"loadBalancer": {}}));
+            pair_addresses(object);
+        }
+        ("batch", "Job") => {
+            select_own_pods(object);
+            set(object, "status", json!({}));
+        }
         ("", "ServiceAccount") => clean_secrets(object),
         ("certificates.k8s.io", "CertificateSigningRequest") => {
             if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
@@ -163,7 +175,10 @@ pub fn prepare_for_update(resource: &Resource, new: &mut Value, old: &Value) {
         }
         ("", "Secret") if new.get("type").and_then(Value::as_str).is_none_or(str::is_empty) => keep(new, old, "type"),
         ("", "ServiceAccount") => clean_secrets(new),
-        ("", "Service") => keep_cluster_ip(new, old),
+        ("", "Service") => {
+            keep_cluster_ip(new, old);
+            pair_addresses(new);
+        }
         ("certificates.k8s.io", "CertificateSigningRequest") => {
             keep(new, old, "spec");
             keep(new, old, "status");
@@ -326,6 +341,57 @@ fn keep_cluster_ip(new: &mut Value, old: &Value) {
     }
 }
 
+/// Of `clusterIP` and the first of `clusterIPs`, each says the other (`normalizeClusterIPs`).
+fn pair_addresses(service: &mut Value) {
+    let Some(spec) = service.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let one = spec
+        .get("clusterIP")
+        .and_then(Value::as_str)
+        .filter(|ip| !ip.is_empty())
+        .map(str::to_owned);
+    let all = spec.get("clusterIPs").and_then(Value::as_array);
+    let first = all.and_then(|all| all.first()?.as_str()).map(str::to_owned);
+    match (one, first) {
+        (Some(one), None) => drop(spec.insert("clusterIPs".into(), json!([one]))),
+        (None, Some(first)) => drop(spec.insert("clusterIP".into(), json!(first))),
+        _ => {}
+    }
+}
+
+/// Names under which a job's pods are known, old and new.
+const JOB_NAME_LABELS: [&str; 2] = ["job-name", "batch.kubernetes.io/job-name"];
+const JOB_UID_LABELS: [&str; 2] = ["controller-uid", "batch.kubernetes.io/controller-uid"];
+
+/// A job selects its pods by its own uid, unless it says otherwise (`generateSelector`).
+fn select_own_pods(job: &mut Value) {
+    let (name, uid) = (meta::name(job).to_owned(), meta::uid(job).to_owned());
+    let Some(spec) = job.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
+    if spec.get("manualSelector").and_then(Value::as_bool).unwrap_or_default() {
+        return;
+    }
+    let mut label = |path: &[&str], labels: &[&str], value: &str| {
+        let mut at = &mut *spec;
+        for part in path {
+            let next = at.entry(*part).or_insert_with(|| json!({}));
+            if next.is_null() {
+                *next = json!({});
+            }
+            let Some(next) = next.as_object_mut() else { return };
+            at = next;
+        }
+        for label in labels {
+            at.entry(*label).or_insert_with(|| json!(value));
+        }
+    };
+    label(&["template", "metadata", "labels"], &JOB_NAME_LABELS, &name);
+    label(&["template", "metadata", "labels"], &JOB_UID_LABELS, &uid);
+    label(&["selector", "matchLabels"], &JOB_UID_LABELS[1..], &uid);
+}
+
 /// `Guaranteed`, `Burstable` or `BestEffort` (`pkg/apis/core/helper/qos`), by what the containers ask for.
 pub fn qos_class(pod: &Value) -> &'static str {
     const COUNTED: [&str; 2] = ["cpu", "memory"];
@@ -370,7 +436,7 @@ mod tests {
             (
                 "apps",
                 "Deployment",
-                json!({"metadata": {"uid": "x", "generation": 7}, "status": {"replicas": 3}}),
+                json!({"metadata": {"generation": 7}, "status": {"replicas": 3}}),
                 json!({"metadata": {"generation": 1}}),
             ),
             (
@@ -402,6 +468,40 @@ mod tests {
             prepare_for_create(of(group, kind), &mut object);
             assert_eq!(object, result, "{kind}");
         }
+    }
+
+    #[test]
+    fn a_new_object_brings_no_uid() {
+        let mut object =
+            json!({"metadata": {"name": "a", "uid": "x", "creationTimestamp": "t", "deletionTimestamp": "t"}});
+        wipe_system_fields(&mut object);
+        assert_eq!(object, json!({"metadata": {"name": "a"}}));
+    }
+
+    #[test]
+    fn a_job_selects_its_own_pods() {
+        let mut job = json!({"metadata": {"name": "j", "uid": "u"}, "spec": {"template": {"spec": {}}}});
+        prepare_for_create(of("batch", "Job"), &mut job);
+        let labels = json!({"job-name": "j", "batch.kubernetes.io/job-name": "j", "controller-uid": "u", "batch.kubernetes.io/controller-uid": "u"});
+        assert_eq!(job.pointer("/spec/template/metadata/labels"), Some(&labels));
+        assert_eq!(
+            job.pointer("/spec/selector"),
+            Some(&json!({"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}}))
+        );
+        let mut manual = json!({"metadata": {"uid": "u"}, "spec": {"manualSelector": true}});
+        prepare_for_create(of("batch", "Job"), &mut manual);
+        assert_eq!(manual.pointer("/spec/selector"), None);
+    }
+
+    #[test]
+    fn a_services_addresses_come_in_pairs_and_stay() {
+        let services = of("", "Service");
+        let mut new = json!({"metadata": {}, "spec": {"type": "ClusterIP", "clusterIP": "10.0.0.1"}});
+        prepare_for_create(services, &mut new);
+        assert_eq!(new.pointer("/spec/clusterIPs"), Some(&json!(["10.0.0.1"])));
+        let mut changed = json!({"metadata": {}, "spec": {"type": "ClusterIP"}});
+        prepare_for_update(services, &mut changed, &new);
+        assert_eq!(changed.pointer("/spec/clusterIP"), Some(&json!("10.0.0.1")));
     }
 
     #[test]
