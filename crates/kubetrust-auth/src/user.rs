@@ -45,26 +45,37 @@ pub struct User {
 
 impl User {
     /// The identity of a request that presented nothing.
+    #[must_use]
     pub fn anonymous() -> Self {
-        Self { name: ANONYMOUS.into(), groups: vec![UNAUTHENTICATED.into()], ..Self::default() }
+        Self {
+            name: ANONYMOUS.into(),
+            groups: vec![UNAUTHENTICATED.into()],
+            ..Self::default()
+        }
     }
 
     /// Whether this is a request that presented nothing.
+    #[must_use]
     pub fn is_anonymous(&self) -> bool {
         self.name == ANONYMOUS
     }
 
     /// Whether the user is in a group.
+    #[must_use]
     pub fn in_group(&self, group: &str) -> bool {
         self.groups.iter().any(|each| each == group)
     }
 
     /// The node that this user is, by name prefix and group both, as the Node authorizer reads it.
+    #[must_use]
     pub fn node(&self) -> Option<&str> {
-        self.name.strip_prefix(NODE_PREFIX).filter(|name| !name.is_empty() && self.in_group(NODES))
+        self.name
+            .strip_prefix(NODE_PREFIX)
+            .filter(|name| !name.is_empty() && self.in_group(NODES))
     }
 
     /// Namespace and name of the service account that this user is.
+    #[must_use]
     pub fn service_account(&self) -> Option<(&str, &str)> {
         let (namespace, name) = self.name.strip_prefix(SERVICE_ACCOUNT_PREFIX)?.split_once(':')?;
         (!namespace.is_empty() && !name.is_empty()).then_some((namespace, name))

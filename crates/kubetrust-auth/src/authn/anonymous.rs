@@ -59,7 +59,7 @@ impl Anonymous {
         let fault = |fault: String| FileError::whole(file, fault);
         let configuration: Configuration = serde_saphyr::from_str(text)
             .map_err(|error| fault(error.to_string().lines().next().unwrap_or_default().to_owned()))?;
-        let known = ["v1", "v1beta1"].map(|version| format!("apiserver.config.k8s.io/{version}"));
+        let known = ["v1", "v1beta1", "v1alpha1"].map(|version| format!("apiserver.config.k8s.io/{version}"));
         if configuration.kind != "AuthenticationConfiguration" || !known.contains(&configuration.api_version) {
             return Err(fault(format!(
                 "it is {} {}; write apiVersion: {} and kind: AuthenticationConfiguration",

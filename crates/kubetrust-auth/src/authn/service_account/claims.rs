@@ -203,6 +203,8 @@ mod tests {
             r#"{"iss":"i","iss":"j"}"#,
             r#"{"iss":"i","kubernetes.io":{"namespace":"a","namespace":"b"}}"#,
             r#"{"iss":"i","kubernetes.io":{"pod":"p"}}"#,
+            r#"{"iss":"i","kubernetes.io/serviceaccount/namespace":"a","kubernetes.io/serviceaccount/namespace":"b"}"#,
+            r#"{"iss":"i","kubernetes.io/serviceaccount/namespace":1}"#,
             r"{}",
             "[]",
             "",
