@@ -8,6 +8,7 @@ pub mod decode;
 pub mod default;
 pub mod discovery;
 pub mod meta;
+pub mod openapi;
 pub mod patch;
 pub mod print;
 pub mod resource;

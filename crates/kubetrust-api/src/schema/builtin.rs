@@ -63,12 +63,25 @@ pub fn lookup(name: &str) -> Option<&'static Schema> {
 /// The schema of a kind.
 #[must_use]
 pub fn of_kind(group: &str, version: &str, kind: &str) -> Option<&'static Schema> {
-    let definitions = &*DEFINITIONS;
+    DEFINITIONS.schemas.get(number_of_kind(group, version, kind)?)
+}
+
+/// The name of a kind's schema.
+#[must_use]
+pub fn name_of_kind(group: &str, version: &str, kind: &str) -> Option<&'static str> {
+    DEFINITIONS
+        .names
+        .get(number_of_kind(group, version, kind)?)
+        .map(AsRef::as_ref)
+}
+
+fn number_of_kind(group: &str, version: &str, kind: &str) -> Option<usize> {
+    let kinds = &DEFINITIONS.kinds;
     let wanted = (group, version, kind);
-    let compare = |((g, v, k), _): &(Kind, u16)| (g.as_ref(), v.as_ref(), k.as_ref()).cmp(&wanted);
-    let at = definitions.kinds.binary_search_by(compare).ok()?;
-    let (_, number) = definitions.kinds.get(at)?;
-    definitions.schemas.get(usize::from(*number))
+    let at = kinds
+        .binary_search_by(|((g, v, k), _)| (g.as_ref(), v.as_ref(), k.as_ref()).cmp(&wanted))
+        .ok()?;
+    kinds.get(at).map(|(_, number)| usize::from(*number))
 }
 
 /// The schema of a resource's objects.

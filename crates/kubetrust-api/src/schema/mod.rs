@@ -9,7 +9,7 @@ mod builtin;
 mod facts;
 mod tree;
 
-pub use builtin::{document, lookup, names, of_kind, of_resource};
+pub use builtin::{document, lookup, name_of_kind, names, of_kind, of_resource};
 pub use tree::{Format, Link, ListType, PatchStrategy, Schema, Type};
 
 /// Where schemas refer to each other in [`document`], followed by the name of a definition.
