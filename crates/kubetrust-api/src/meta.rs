@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 /// `metadata`, if the object has one.
+#[must_use]
 pub fn metadata(object: &Value) -> Option<&Map<String, Value>> {
     object.get("metadata")?.as_object()
 }
@@ -19,6 +20,7 @@ pub fn metadata_mut(object: &mut Value) -> Option<&mut Map<String, Value>> {
 }
 
 /// A field of the metadata that is text; empty if it is not there.
+#[must_use]
 pub fn text<'a>(object: &'a Value, field: &str) -> &'a str {
     metadata(object)
         .and_then(|metadata| metadata.get(field)?.as_str())
@@ -26,31 +28,37 @@ pub fn text<'a>(object: &'a Value, field: &str) -> &'a str {
 }
 
 /// `metadata.name`, or empty.
+#[must_use]
 pub fn name(object: &Value) -> &str {
     text(object, "name")
 }
 
 /// `metadata.namespace`, or empty.
+#[must_use]
 pub fn namespace(object: &Value) -> &str {
     text(object, "namespace")
 }
 
 /// `metadata.uid`, or empty.
+#[must_use]
 pub fn uid(object: &Value) -> &str {
     text(object, "uid")
 }
 
 /// `metadata.resourceVersion`, or empty.
+#[must_use]
 pub fn resource_version(object: &Value) -> &str {
     text(object, "resourceVersion")
 }
 
 /// `metadata.deletionTimestamp`: set while finalizers or the grace period hold the object.
+#[must_use]
 pub fn deletion_timestamp(object: &Value) -> Option<&str> {
     metadata(object)?.get("deletionTimestamp")?.as_str()
 }
 
 /// `metadata.generation`, or 0.
+#[must_use]
 pub fn generation(object: &Value) -> i64 {
     metadata(object)
         .and_then(|metadata| metadata.get("generation")?.as_i64())
@@ -58,16 +66,19 @@ pub fn generation(object: &Value) -> i64 {
 }
 
 /// `metadata.labels`.
+#[must_use]
 pub fn labels(object: &Value) -> Option<&Map<String, Value>> {
     metadata(object)?.get("labels")?.as_object()
 }
 
 /// `metadata.annotations`.
+#[must_use]
 pub fn annotations(object: &Value) -> Option<&Map<String, Value>> {
     metadata(object)?.get("annotations")?.as_object()
 }
 
 /// The annotation of this name.
+#[must_use]
 pub fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
     annotations(object)?.get(name)?.as_str()
 }
@@ -78,6 +89,7 @@ pub fn finalizers(object: &Value) -> impl Iterator<Item = &str> {
 }
 
 /// `metadata.ownerReferences`.
+#[must_use]
 pub fn owner_references(object: &Value) -> &[Value] {
     list(object, "ownerReferences")
 }
@@ -118,22 +130,26 @@ pub fn set_finalizers(object: &mut Value, finalizers: Vec<String>) {
 }
 
 /// `meta/v1 Time`: RFC 3339 in UTC, whole seconds.
+#[must_use]
 pub fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// `meta/v1 MicroTime`: RFC 3339 in UTC, six digits of a second.
+#[must_use]
 pub fn micro_time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
 
 /// Reads `meta/v1 Time` as Go does: RFC 3339 with capital `T` and `Z`, a fraction allowed.
+#[must_use]
 pub fn parse_time(text: &str) -> Option<Timestamp> {
     let (date_time, _) = split_rfc3339(text)?;
     (date_time.len() == 19 || date_time.as_bytes().get(19) == Some(&b'.')).then(|| text.parse().ok())?
 }
 
 /// Reads `meta/v1 MicroTime`: as [`parse_time`], but with exactly six digits of a second.
+#[must_use]
 pub fn parse_micro_time(text: &str) -> Option<Timestamp> {
     let (date_time, _) = split_rfc3339(text)?;
     (date_time.len() == 26 && date_time.as_bytes().get(19) == Some(&b'.')).then(|| text.parse().ok())?

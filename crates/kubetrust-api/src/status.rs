@@ -65,12 +65,22 @@ fn is_zero(seconds: &u32) -> bool {
 impl Status {
     /// A status of any kind.
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: None, continue_token: None }
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            details: None,
+            continue_token: None,
+        }
     }
 
     fn about(mut self, group: &str, kind: &str, name: &str) -> Self {
-        self.details =
-            Some(Box::new(Details { name: name.into(), group: group.into(), kind: kind.into(), ..Details::default() }));
+        self.details = Some(Box::new(Details {
+            name: name.into(),
+            group: group.into(),
+            kind: kind.into(),
+            ..Details::default()
+        }));
         self
     }
 
@@ -89,11 +99,13 @@ impl Status {
     }
 
     /// 401: no or no valid credentials.
+    #[must_use]
     pub fn unauthorized() -> Self {
         Self::new(401, "Unauthorized", "Unauthorized")
     }
 
     /// 403: may not. `why` follows a colon.
+    #[must_use]
     pub fn forbidden(group: &str, plural: &str, name: &str, why: &str) -> Self {
         let qualified = crate::resource::qualified(group, plural);
         let message = match (plural.is_empty(), name.is_empty()) {
@@ -105,12 +117,14 @@ impl Status {
     }
 
     /// 404: no such object.
+    #[must_use]
     pub fn not_found(group: &str, plural: &str, name: &str) -> Self {
         let qualified = crate::resource::qualified(group, plural);
         Self::new(404, "NotFound", format!("{qualified} \"{name}\" not found")).about(group, plural, name)
     }
 
     /// 404: no such path.
+    #[must_use]
     pub fn no_such_path() -> Self {
         let mut status = Self::new(404, "NotFound", "the server could not find the requested resource");
         status.details = Some(Box::default());
@@ -118,16 +132,22 @@ impl Status {
     }
 
     /// 409: the name is taken.
+    #[must_use]
     pub fn already_exists(group: &str, plural: &str, name: &str) -> Self {
         let qualified = crate::resource::qualified(group, plural);
         Self::new(409, "AlreadyExists", format!("{qualified} \"{name}\" already exists")).about(group, plural, name)
     }
 
     /// 409: someone else was faster, or a precondition fails.
+    #[must_use]
     pub fn conflict(group: &str, plural: &str, name: &str, why: &str) -> Self {
         let qualified = crate::resource::qualified(group, plural);
-        Self::new(409, "Conflict", format!("Operation cannot be fulfilled on {qualified} \"{name}\": {why}"))
-            .about(group, plural, name)
+        Self::new(
+            409,
+            "Conflict",
+            format!("Operation cannot be fulfilled on {qualified} \"{name}\": {why}"),
+        )
+        .about(group, plural, name)
     }
 
     /// 400: the request makes no sense.
@@ -136,9 +156,13 @@ impl Status {
     }
 
     /// 405: not with this method.
+    #[must_use]
     pub fn method_not_allowed() -> Self {
-        let mut status =
-            Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
+        let mut status = Self::new(
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        );
         status.details = Some(Box::default());
         status
     }
@@ -154,6 +178,7 @@ impl Status {
     }
 
     /// 422: the object has faults; all of them, in order.
+    #[must_use]
     pub fn invalid(group: &str, kind: &str, name: &str, causes: Vec<Cause>) -> Self {
         let qualified = crate::resource::qualified(group, kind);
         let mut faults: Vec<String> = Vec::with_capacity(causes.len());
@@ -167,7 +192,9 @@ impl Status {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
         };
-        Self::new(422, "Invalid", format!("{qualified} \"{name}\" is invalid: {list}")).about(group, kind, name).causes(causes)
+        Self::new(422, "Invalid", format!("{qualified} \"{name}\" is invalid: {list}"))
+            .about(group, kind, name)
+            .causes(causes)
     }
 
     /// 429: too much at once.
@@ -178,7 +205,10 @@ impl Status {
     /// 500: our fault. The public text only; the log has the rest.
     pub fn internal(message: impl Into<String>) -> Self {
         let message = message.into();
-        let cause = Cause { message: message.clone(), ..Cause::default() };
+        let cause = Cause {
+            message: message.clone(),
+            ..Cause::default()
+        };
         Self::new(500, "InternalError", format!("Internal error occurred: {message}")).causes(vec![cause])
     }
 
@@ -193,6 +223,7 @@ impl Status {
     }
 
     /// The `Status` object, as JSON.
+    #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         #[derive(Serialize)]
         struct Wire<'a> {
@@ -216,7 +247,9 @@ impl Status {
         let wire = Wire {
             kind: "Status",
             api_version: "v1",
-            metadata: ListMeta { continue_token: self.continue_token.as_deref() },
+            metadata: ListMeta {
+                continue_token: self.continue_token.as_deref(),
+            },
             status: "Failure",
             message: &self.message,
             reason: self.reason,

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{meta, resource::Resource};
+use crate::{decode::quantity::Quantity, meta, resource::Resource};
 
 /// Resources whose objects a `PUT` may create (`AllowCreateOnUpdate`), by group and plural.
 static CREATED_ON_UPDATE: &[(&str, &str)] = &[
@@ -49,16 +49,19 @@ fn among(resource: &Resource, rows: &[(&str, &str)]) -> bool {
 }
 
 /// Whether a `PUT` of what is not there creates it.
+#[must_use]
 pub fn allows_create_on_update(resource: &Resource) -> bool {
     among(resource, CREATED_ON_UPDATE)
 }
 
 /// Whether a `PUT` without a resource version overwrites what is there.
+#[must_use]
 pub fn allows_unconditional_update(resource: &Resource) -> bool {
     !among(resource, CONDITIONAL_UPDATE)
 }
 
 /// Whether deletion leaves the object time to end: pods only.
+#[must_use]
 pub fn deletes_gracefully(resource: &Resource) -> bool {
     (resource.group, resource.plural) == ("", "pods")
 }
@@ -209,10 +212,10 @@ pub fn prepare_for_status_update(resource: &Resource, new: &mut Value, old: &Val
             meta::copy_field(new, old, "ownerReferences");
             let class = old.pointer("/status/qosClass").cloned();
             let status = new.get_mut("status").and_then(Value::as_object_mut);
-            if let (Some(status), Some(class)) = (status, class) {
-                if status.get("qosClass").and_then(Value::as_str).is_none_or(str::is_empty) {
-                    status.insert("qosClass".into(), class);
-                }
+            if let (Some(status), Some(class)) = (status, class)
+                && status.get("qosClass").and_then(Value::as_str).is_none_or(str::is_empty)
+            {
+                status.insert("qosClass".into(), class);
             }
         }
         ("apps", "Deployment") => meta::copy_field(new, old, "labels"),
@@ -262,6 +265,7 @@ fn same_but(a: &Value, b: &Value, but: &[&str]) -> bool {
 
 /// Whether two values mean the same: absent is the same as null, and as an empty text, list or object
 /// (`equality.Semantic.DeepEqual`).
+#[must_use]
 pub fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
     let a = a.filter(|value| !is_empty(value));
     let b = b.filter(|value| !is_empty(value));
@@ -297,10 +301,10 @@ fn add_finalizer(namespace: &mut Value) {
     let spec = fields.entry("spec").or_insert_with(|| json!({}));
     let Some(spec) = spec.as_object_mut() else { return };
     let finalizers = spec.entry("finalizers").or_insert_with(|| json!([]));
-    if let Some(finalizers) = finalizers.as_array_mut() {
-        if !finalizers.iter().any(|name| name == KUBERNETES) {
-            finalizers.push(json!(KUBERNETES));
-        }
+    if let Some(finalizers) = finalizers.as_array_mut()
+        && !finalizers.iter().any(|name| name == KUBERNETES)
+    {
+        finalizers.push(json!(KUBERNETES));
     }
 }
 
@@ -333,10 +337,10 @@ fn keep_cluster_ip(new: &mut Value, old: &Value) {
         return;
     };
     for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-        if spec.get(field).is_none_or(is_empty) {
-            if let Some(value) = old.get("spec").and_then(|spec| spec.get(field)) {
-                spec.insert(field.to_owned(), value.clone());
-            }
+        if spec.get(field).is_none_or(is_empty)
+            && let Some(value) = old.get("spec").and_then(|spec| spec.get(field))
+        {
+            spec.insert(field.to_owned(), value.clone());
         }
     }
 }
@@ -393,6 +397,7 @@ fn select_own_pods(job: &mut Value) {
 }
 
 /// `Guaranteed`, `Burstable` or `BestEffort` (`pkg/apis/core/helper/qos`), by what the containers ask for.
+#[must_use]
 pub fn qos_class(pod: &Value) -> &'static str {
     const COUNTED: [&str; 2] = ["cpu", "memory"];
     let containers = ["containers", "initContainers"]
@@ -403,10 +408,7 @@ pub fn qos_class(pod: &Value) -> &'static str {
     for container in containers {
         let amount = |kind: &str, name: &str| {
             let text = container.get("resources")?.get(kind)?.get(name)?.as_str()?;
-            crate::decode::quantity::Quantity::parse(text)
-                .ok()
-                .map(|q| q.nano())
-                .filter(|nano| *nano > 0)
+            Quantity::parse(text).ok().map(Quantity::nano).filter(|nano| *nano > 0)
         };
         for name in COUNTED {
             let (limit, request) = (amount("limits", name), amount("requests", name));

@@ -1,6 +1,8 @@
 //! Makes a value what the schema says: what Go's decoder into the kind's struct would make of it. Unknown fields and
 //! nulls are dropped, quantities and times are written canonically, and what has the wrong type is refused.
 
+use std::fmt::Write as _;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 
@@ -64,18 +66,19 @@ impl<'s> Walk<'s> {
         }
         let keeps_unknown = schema.is_open();
         let before = self.owner.replace(schema);
-        let mut gone = Vec::new();
+        let dropped = |value: &Value, field: &Schema| value.is_null() && !field.nullable && field.kind != Type::Any;
+        let mut all_kept = true;
         for (name, value) in map.iter_mut() {
             match schema.property(name) {
                 None if keeps_unknown => {}
                 None => {
+                    all_kept = false;
                     if self.unknown.len() < STRICT_FAULTS_MAX {
                         let path = self.strict_path(name);
                         self.unknown.push(format!("unknown field {}", go_quoted(&path)));
                     }
-                    gone.push(name.clone());
                 }
-                Some(field) if value.is_null() && !field.nullable && field.kind != Type::Any => gone.push(name.clone()),
+                Some(field) if dropped(value, field) => all_kept = false,
                 Some(field) => {
                     self.path.push(Part::Field(name.clone()));
                     self.value(value, field)?;
@@ -84,8 +87,12 @@ impl<'s> Walk<'s> {
             }
         }
         self.owner = before;
-        if !gone.is_empty() {
-            map.retain(|name, _| !gone.contains(name));
+        if !all_kept {
+            map.retain(|name, value| {
+                schema
+                    .property(name)
+                    .map_or(keeps_unknown, |field| !dropped(value, field))
+            });
         }
         Ok(())
     }
@@ -216,7 +223,10 @@ impl<'s> Walk<'s> {
                     path.push('.');
                     path.push_str(name);
                 }
-                Part::Index(index) => path.push_str(&format!("[{index}]")),
+                Part::Index(index) => {
+                    // Writing to a String does not fail.
+                    let _ = write!(path, "[{index}]");
+                }
             }
         }
         if !path.is_empty() {

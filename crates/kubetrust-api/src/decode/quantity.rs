@@ -75,12 +75,12 @@ impl Quantity {
             };
             return Ok(Self { nano, format });
         }
-        let (exponent, format) = match DECIMAL.iter().find(|(unit, _)| *unit == suffix) {
-            Some((_, exponent)) => (*exponent, Format::Decimal),
-            None => {
-                let exponent = suffix.strip_prefix(['e', 'E']).ok_or(Malformed::Suffix)?;
-                (exponent.parse().map_err(|_| Malformed::Suffix)?, Format::Exponent)
-            }
+        let known = DECIMAL.iter().find(|(unit, _)| *unit == suffix);
+        let (exponent, format) = if let Some((_, exponent)) = known {
+            (*exponent, Format::Decimal)
+        } else {
+            let exponent = suffix.strip_prefix(['e', 'E']).ok_or(Malformed::Suffix)?;
+            (exponent.parse().map_err(|_| Malformed::Suffix)?, Format::Exponent)
         };
         if !(-EXPONENT_MAX..=EXPONENT_MAX).contains(&exponent) {
             return Err(Malformed::Number);
@@ -92,16 +92,19 @@ impl Quantity {
     }
 
     /// The amount in billionths, for comparing.
+    #[must_use]
     pub fn nano(self) -> i128 {
         self.nano
     }
 
     /// Whether it is less than nothing.
+    #[must_use]
     pub fn is_negative(self) -> bool {
         self.nano < 0
     }
 
     /// Whether it is a whole number.
+    #[must_use]
     pub fn is_whole(self) -> bool {
         self.nano % NANO == 0
     }

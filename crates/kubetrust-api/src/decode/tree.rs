@@ -1,6 +1,6 @@
 //! From bytes to a [`Value`]: bounded in depth and size, and telling which fields stand there twice.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{
     Deserialize,
@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::{Map, Number, Value};
 
-/// How deep an object may nest. Less than serde_json's own limit of 128, and deeper than any kind needs.
+/// How deep an object may nest. Less than `serde_json`'s own limit of 128, and deeper than any kind needs.
 pub const DEPTH_MAX: usize = 100;
 /// How deep YAML may nest: serde-saphyr takes some 30 KiB of stack for a level when it is not optimised, and a thread has
 /// 2 MiB. kubectl turns YAML into JSON itself.
@@ -96,7 +96,8 @@ fn text_of(path: &[Part]) -> String {
                 text.push_str(name);
             }
             Part::Index(index) => {
-                text.push_str(&format!("[{index}]"));
+                // Writing to a String does not fail.
+                let _ = write!(text, "[{index}]");
             }
         }
     }
@@ -212,7 +213,7 @@ fn deeper<E: serde::de::Error>(depth: usize) -> Result<usize, E> {
     }
 }
 
-/// serde_json's faults, and how Go's `encoding/json` puts them after `invalid character 'x'`.
+/// Faults of `serde_json`, and how Go's `encoding/json` puts them after `invalid character 'x'`.
 const GO_CONTEXTS: [(&str, &str); 13] = [
     ("expected `:`", "after object key"),
     ("expected `,` or `}`", "after object key:value pair"),
@@ -318,7 +319,7 @@ mod tests {
         let mut laughs = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
         for level in 1..20 {
             let items = vec![format!("*a{}", level - 1); 10].join(",");
-            laughs.push_str(&format!("a{level}: &a{level} [{items}]\n"));
+            writeln!(laughs, "a{level}: &a{level} [{items}]").unwrap();
         }
         yaml(laughs.as_bytes()).unwrap_err();
     }

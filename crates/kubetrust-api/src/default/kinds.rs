@@ -121,7 +121,7 @@ pub static TABLE: &[Defaults] = &[
             object,
             "spec.strategy",
             &[("maxUnavailable", json!("25%")), ("maxSurge", json!("25%"))],
-        )
+        );
     }),
     kind("apps", "ReplicaSet", &[row("spec!", "replicas", Int(1))]).pod_spec("spec.template.spec"),
     kind(
@@ -138,7 +138,7 @@ pub static TABLE: &[Defaults] = &[
             object,
             "spec.updateStrategy",
             &[("maxUnavailable", json!(1)), ("maxSurge", json!(0))],
-        )
+        );
     }),
     kind(
         "apps",

@@ -137,7 +137,7 @@ pub fn pod(pod: &mut Map<String, Value>) {
             rows::each(spec, at, &mut requests);
             if host_network {
                 rows::each(spec, at, &mut |container| {
-                    rows::each(container, "ports.*", &mut host_port)
+                    rows::each(container, "ports.*", &mut host_port);
                 });
             }
         }

@@ -82,6 +82,7 @@ pub enum Fault {
 
 impl Fault {
     /// The answer.
+    #[must_use]
     pub fn status(&self) -> Status {
         super::does_not_apply()
     }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 /// The object as changed by this patch.
+#[must_use]
 pub fn apply(object: Value, patch: &Value) -> Value {
     match (object, patch) {
         (Value::Object(object), Value::Object(patch)) => Value::Object(merge(object, patch)),
@@ -12,15 +13,20 @@ pub fn apply(object: Value, patch: &Value) -> Value {
 }
 
 fn merge(mut object: Map<String, Value>, patch: &Map<String, Value>) -> Map<String, Value> {
+    let mut removes = false;
     for (key, value) in patch {
         if value.is_null() {
-            object.shift_remove(key);
+            removes = true;
             continue;
         }
         match object.get_mut(key) {
             Some(old) => *old = apply(old.take(), value),
             None => drop(object.insert(key.clone(), pruned(value))),
         }
+    }
+    if removes {
+        // All at once: one removal moves all members behind it.
+        object.retain(|key, _| !patch.get(key).is_some_and(Value::is_null));
     }
     object
 }

@@ -21,6 +21,7 @@ pub enum Kind {
 
 impl Kind {
     /// From a content type without its parameters.
+    #[must_use]
     pub fn of_content_type(content_type: &str) -> Option<Self> {
         match content_type {
             "application/json-patch+json" => Some(Self::Json),
@@ -189,6 +190,31 @@ mod tests {
         ] {
             assert_eq!(read(kind, text.as_bytes()).unwrap().strict_faults, faults);
         }
+    }
+
+    #[test]
+    fn large_patches_are_applied_in_good_time() {
+        const MEMBERS: usize = 100_000;
+        let members = |value: &Value| Value::Object((0..MEMBERS).map(|n| (n.to_string(), value.clone())).collect());
+        let orders: serde_json::Map<String, Value> = (0..MEMBERS)
+            .map(|n| (format!("$setElementOrder/{n}"), json!([])))
+            .collect();
+        let nothing = members(&Value::Null);
+        let begin = std::time::Instant::now();
+        for (kind, patch, left) in [
+            (Kind::Merge, nothing.clone(), 0),
+            (Kind::Strategic, nothing, 0),
+            (Kind::Strategic, Value::Object(orders), MEMBERS),
+        ] {
+            let object = members(&json!([]));
+            let patched = read(kind, patch.to_string().as_bytes())
+                .unwrap()
+                .apply(object, None)
+                .unwrap();
+            assert_eq!(patched.as_object().map(serde_json::Map::len), Some(left));
+        }
+        // A quadratic way takes minutes.
+        assert!(begin.elapsed() < std::time::Duration::from_secs(20));
     }
 
     fn any_value() -> impl Strategy<Value = Value> {

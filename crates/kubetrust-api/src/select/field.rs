@@ -200,6 +200,7 @@ static TABLE: &[(&str, &str, &[Field])] = &[
 ];
 
 /// What objects of this resource can be selected by.
+#[must_use]
 pub fn fields(resource: &Resource) -> &'static [Field] {
     let row = TABLE
         .iter()
@@ -240,6 +241,7 @@ impl Selector {
     }
 
     /// Selects the object of this name.
+    #[must_use]
     pub fn name(name: &str) -> Self {
         Self {
             terms: vec![Term {
@@ -251,6 +253,7 @@ impl Selector {
     }
 
     /// Whether it holds for the object. `fields` as it was parsed with.
+    #[must_use]
     pub fn matches(&self, object: &Value, fields: &[Field]) -> bool {
         self.terms.iter().all(|term| {
             let field = fields.iter().find(|field| field.name == term.field);
@@ -260,16 +263,19 @@ impl Selector {
     }
 
     /// Whether it holds for all there is.
+    #[must_use]
     pub fn is_everything(&self) -> bool {
         self.terms.is_empty()
     }
 
     /// The conditions.
+    #[must_use]
     pub fn terms(&self) -> &[Term] {
         &self.terms
     }
 
     /// The one value that this field must have: with `metadata.name`, the name that authorization looks at.
+    #[must_use]
     pub fn requires_exact_match(&self, field: &str) -> Option<&str> {
         self.terms
             .iter()
@@ -280,6 +286,7 @@ impl Selector {
 
 impl Field {
     /// The object's value, as text.
+    #[must_use]
     pub fn text<'a>(&self, object: &'a Value) -> Cow<'a, str> {
         let found = self.pointers.iter().find_map(|pointer| match object.pointer(pointer)? {
             Value::String(text) if text.is_empty() => None,

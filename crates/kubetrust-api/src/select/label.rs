@@ -123,26 +123,31 @@ impl Selector {
     }
 
     /// Whether it holds for these labels.
+    #[must_use]
     pub fn matches(&self, labels: Option<&Map<String, Value>>) -> bool {
         !self.nothing && self.requirements.iter().all(|requirement| requirement.matches(labels))
     }
 
     /// Whether it holds for the labels of this object.
+    #[must_use]
     pub fn matches_object(&self, object: &Value) -> bool {
         self.is_everything() || self.matches(meta::labels(object))
     }
 
     /// Whether it holds for all there is.
+    #[must_use]
     pub fn is_everything(&self) -> bool {
         !self.nothing && self.requirements.is_empty()
     }
 
     /// The conditions, sorted by key.
+    #[must_use]
     pub fn requirements(&self) -> &[Requirement] {
         &self.requirements
     }
 
     /// The one value that this label must have.
+    #[must_use]
     pub fn requires_exact_match(&self, key: &str) -> Option<&str> {
         let requirement = self.requirements.iter().find(|requirement| requirement.key == key)?;
         match (requirement.operator, requirement.values.as_slice()) {
@@ -155,7 +160,8 @@ impl Selector {
 impl Requirement {
     fn matches(&self, labels: Option<&Map<String, Value>>) -> bool {
         let value = labels.and_then(|labels| labels.get(&self.key)?.as_str());
-        let listed = || value.is_some_and(|value| self.values.iter().any(|other| other == value));
+        let listed =
+            || value.is_some_and(|value| self.values.binary_search_by(|other| other.as_str().cmp(value)).is_ok());
         let ordered = |holds: fn(&i64, &i64) -> bool| {
             let numbers = value
                 .and_then(go_integer)

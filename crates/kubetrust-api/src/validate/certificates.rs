@@ -91,14 +91,12 @@ pub fn request(object: &Value, old: Option<&Value>, faults: &mut Vec<Cause>) {
     conditions(object, faults);
     let certificate = read::text(object, "/status/certificate");
     let same = old.is_some_and(|old| read::text(old, "/status/certificate") == certificate);
-    if !same {
-        if let Err(why) = certificates(&STANDARD.decode(certificate).unwrap_or_default()) {
-            faults.push(field::invalid(
-                &Path::new("status.certificate"),
-                "<certificate data>",
-                &why,
-            ));
-        }
+    if let (false, Err(why)) = (same, certificates(&STANDARD.decode(certificate).unwrap_or_default())) {
+        faults.push(field::invalid(
+            &Path::new("status.certificate"),
+            "<certificate data>",
+            &why,
+        ));
     }
 }
 
@@ -241,10 +239,10 @@ const WRONG_BLOCK: &str = "PEM block type must be CERTIFICATE REQUEST";
 fn pem_block(pem: &[u8], label: &str) -> Result<Vec<u8>, &'static str> {
     let blocks = pem_blocks(pem).ok_or(WRONG_BLOCK)?;
     let (found, body) = blocks.into_iter().next().ok_or(WRONG_BLOCK)?;
-    if found != label {
-        Err(WRONG_BLOCK)
-    } else {
+    if found == label {
         body.ok_or(WRONG_BLOCK)
+    } else {
+        Err(WRONG_BLOCK)
     }
 }
 

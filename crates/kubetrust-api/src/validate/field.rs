@@ -22,6 +22,7 @@ enum Segment<'a> {
 
 impl<'a> Path<'a> {
     /// A path that starts at this field; dots in it separate several.
+    #[must_use]
     pub const fn new(name: &'a str) -> Self {
         Self {
             parent: None,
@@ -30,6 +31,7 @@ impl<'a> Path<'a> {
     }
 
     /// The field below; dots in it separate several.
+    #[must_use]
     pub const fn child<'b>(&'b self, name: &'b str) -> Path<'b> {
         Path {
             parent: Some(self),
@@ -38,6 +40,7 @@ impl<'a> Path<'a> {
     }
 
     /// The list element.
+    #[must_use]
     pub const fn index(&self, index: usize) -> Path<'_> {
         Path {
             parent: Some(self),
@@ -46,6 +49,7 @@ impl<'a> Path<'a> {
     }
 
     /// The map entry.
+    #[must_use]
     pub const fn key<'b>(&'b self, key: &'b str) -> Path<'b> {
         Path {
             parent: Some(self),
@@ -126,6 +130,7 @@ impl<T: Shown + ?Sized> Shown for &T {
 }
 
 /// A Go string literal: `strconv.Quote`.
+#[must_use]
 pub fn go_quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
@@ -158,6 +163,7 @@ pub fn go_quoted(text: &str) -> String {
 
 /// What Go's `unicode.IsPrint` says, near enough: no control, format, private or unassigned character, and of the
 /// spaces only U+0020.
+#[must_use]
 pub fn is_printable(character: char) -> bool {
     !character.is_control()
         && (character == ' ' || !character.is_whitespace())
@@ -167,6 +173,7 @@ pub fn is_printable(character: char) -> bool {
 }
 
 /// Compact JSON as Go's encoder writes it, which also escapes `<`, `>` and `&`.
+#[must_use]
 pub fn go_json(value: &Value) -> String {
     let plain = value.to_string();
     if !plain.contains(['<', '>', '&']) {
@@ -197,9 +204,9 @@ pub fn go_plain(value: &Value) -> String {
     }
 }
 
-fn cause(reason: &'static str, path: &Path<'_>, what: &str, value: Option<String>, detail: &str) -> Cause {
+fn cause(reason: &'static str, path: &Path<'_>, what: &str, value: &str, detail: &str) -> Cause {
     let mut message = String::from(what);
-    for part in [value.as_deref().unwrap_or_default(), detail] {
+    for part in [value, detail] {
         if !part.is_empty() {
             message.push_str(": ");
             message.push_str(part);
@@ -214,28 +221,18 @@ fn cause(reason: &'static str, path: &Path<'_>, what: &str, value: Option<String
 
 /// A value that the rule in `detail` refuses.
 pub fn invalid(path: &Path<'_>, value: impl Shown, detail: &str) -> Cause {
-    cause("FieldValueInvalid", path, "Invalid value", Some(value.shown()), detail)
-}
-
-/// As [`invalid`], but the value is a type that upstream prints in its own way: `shown` is that text.
-pub fn invalid_shown(path: &Path<'_>, shown: String, detail: &str) -> Cause {
-    cause("FieldValueInvalid", path, "Invalid value", Some(shown), detail)
+    cause("FieldValueInvalid", path, "Invalid value", &value.shown(), detail)
 }
 
 /// A value of the wrong type.
 pub fn type_invalid(path: &Path<'_>, value: impl Shown, detail: &str) -> Cause {
-    cause(
-        "FieldValueTypeInvalid",
-        path,
-        "Invalid value",
-        Some(value.shown()),
-        detail,
-    )
+    cause("FieldValueTypeInvalid", path, "Invalid value", &value.shown(), detail)
 }
 
 /// Nothing where something must be; `detail` may be empty.
+#[must_use]
 pub fn required(path: &Path<'_>, detail: &str) -> Cause {
-    cause("FieldValueRequired", path, "Required value", None, detail)
+    cause("FieldValueRequired", path, "Required value", "", detail)
 }
 
 /// None of the values that there are. `supported` in the order to be printed.
@@ -256,46 +253,49 @@ pub fn not_supported(path: &Path<'_>, value: impl Shown, supported: &[&str]) -> 
         "FieldValueNotSupported",
         path,
         "Unsupported value",
-        Some(value.shown()),
+        &value.shown(),
         &detail,
     )
 }
 
 /// Well formed, but not here or not now.
+#[must_use]
 pub fn forbidden(path: &Path<'_>, detail: &str) -> Cause {
-    cause("FieldValueForbidden", path, "Forbidden", None, detail)
+    cause("FieldValueForbidden", path, "Forbidden", "", detail)
 }
 
 /// There already.
 pub fn duplicate(path: &Path<'_>, value: impl Shown) -> Cause {
-    cause("FieldValueDuplicate", path, "Duplicate value", Some(value.shown()), "")
+    cause("FieldValueDuplicate", path, "Duplicate value", &value.shown(), "")
 }
 
 /// Names something that is not there.
 pub fn not_found(path: &Path<'_>, value: impl Shown) -> Cause {
-    cause("FieldValueNotFound", path, "Not found", Some(value.shown()), "")
+    cause("FieldValueNotFound", path, "Not found", &value.shown(), "")
 }
 
 /// More than `limit` bytes; the value itself is not shown.
+#[must_use]
 pub fn too_long(path: &Path<'_>, limit: usize) -> Cause {
     let unit = if limit == 1 { "byte" } else { "bytes" };
     cause(
         "FieldValueTooLong",
         path,
         "Too long",
-        None,
+        "",
         &format!("may not be more than {limit} {unit}"),
     )
 }
 
 /// More than `limit` items.
+#[must_use]
 pub fn too_many(path: &Path<'_>, count: usize, limit: usize) -> Cause {
     let unit = if limit == 1 { "item" } else { "items" };
     cause(
         "FieldValueTooMany",
         path,
         "Too many",
-        Some(count.shown()),
+        &count.shown(),
         &format!("must have at most {limit} {unit}"),
     )
 }

@@ -14,7 +14,7 @@ type Check = fn(&Value, &mut Vec<Cause>);
 type Change = fn(&Value, &Value, &mut Vec<Cause>);
 
 /// How the objects of one kind are checked.
-pub struct Kind {
+pub struct Rules {
     /// API group.
     pub group: &'static str,
     /// Kind.
@@ -26,7 +26,7 @@ pub struct Kind {
     /// What is wrong with an object, new or changed.
     pub object: Check,
     /// What is wrong with a new object only.
-    pub new: Check,
+    pub creation: Check,
     /// What must not have changed.
     pub update: Change,
     /// What is wrong with a changed status.
@@ -38,20 +38,20 @@ const APPS: &str = "apps";
 const RBAC: &str = "rbac.authorization.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";
 
-const fn kind(group: &'static str, kind: &'static str, object: Check) -> Kind {
-    Kind {
+const fn kind(group: &'static str, kind: &'static str, object: Check) -> Rules {
+    Rules {
         group,
         kind,
         named: true,
         name: meta::SUBDOMAIN,
         object,
-        new: |_, _| {},
+        creation: |_, _| {},
         update: |_, _, _| {},
         status: |_, _, _| {},
     }
 }
 
-impl Kind {
+impl Rules {
     const fn name(self, name: NameRule) -> Self {
         Self { name, ..self }
     }
@@ -60,8 +60,8 @@ impl Kind {
         Self { named: false, ..self }
     }
 
-    const fn new(self, new: Check) -> Self {
-        Self { new, ..self }
+    const fn creation(self, creation: Check) -> Self {
+        Self { creation, ..self }
     }
 
     const fn update(self, update: Change) -> Self {
@@ -78,7 +78,7 @@ const ANY: NameRule = meta::PATH_SEGMENT;
 
 /// All of them.
 #[rustfmt::skip]
-pub static TABLE: &[Kind] = &[
+pub static TABLE: &[Rules] = &[
     kind(CORE, "ConfigMap", core::config_map).update(core::config_map_update),
     kind(CORE, "Event", core::event).name(ANY),
     kind(CORE, "LimitRange", core::limit_range),
@@ -95,7 +95,7 @@ pub static TABLE: &[Kind] = &[
     kind(APPS, "Deployment", workloads::deployment).update(workloads::selector_update),
     kind(APPS, "ReplicaSet", workloads::replica_set).update(workloads::selector_update),
     kind(APPS, "StatefulSet", workloads::stateful_set).update(workloads::stateful_set_update),
-    kind("batch", "CronJob", workloads::cron_job).new(workloads::cron_job_name),
+    kind("batch", "CronJob", workloads::cron_job).creation(workloads::cron_job_name),
     kind("batch", "Job", workloads::job).update(workloads::job_update),
     kind("autoscaling", "HorizontalPodAutoscaler", storage::autoscaler),
     kind("policy", "PodDisruptionBudget", storage::disruption_budget).name(ANY),
@@ -110,7 +110,7 @@ pub static TABLE: &[Kind] = &[
     kind(RBAC, "Role", rbac::role).name(ANY),
     kind(RBAC, "RoleBinding", rbac::role_binding).name(ANY).update(rbac::binding_update),
     kind("certificates.k8s.io", "CertificateSigningRequest", |_, _| {}).name(ANY)
-        .new(|object, faults| certificates::request(object, None, faults))
+        .creation(|object, faults| certificates::request(object, None, faults))
         .update(|new, old, faults| {
             certificates::request(new, Some(old), faults);
             certificates::update(new, old, Door::Main, faults);

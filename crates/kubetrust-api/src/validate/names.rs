@@ -21,16 +21,19 @@ const LABEL_KEY_RULE: &str =
     "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
 
 /// `must be no more than N characters`.
+#[must_use]
 pub fn too_long(limit: usize) -> String {
     format!("must be no more than {limit} characters")
 }
 
 /// `must be between A and B, inclusive`.
+#[must_use]
 pub fn not_between(low: i64, high: i64) -> String {
     format!("must be between {low} and {high}, inclusive")
 }
 
 /// The rule, examples and the regular expression that upstream checks by.
+#[must_use]
 pub fn pattern(rule: &str, regex: &str, examples: &[&str]) -> String {
     if examples.is_empty() {
         return format!("{rule} (regex used for validation is '{regex}')");
@@ -58,6 +61,7 @@ fn is_subdomain(name: &str) -> bool {
 }
 
 /// One part of a host name, as a namespace is: `my-name`.
+#[must_use]
 pub fn dns1123_label(name: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if name.len() > LABEL_MAX {
@@ -79,6 +83,7 @@ pub fn dns1123_label(name: &str) -> Vec<String> {
 }
 
 /// A host name, as most objects' names are: `example.com`.
+#[must_use]
 pub fn dns1123_subdomain(name: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if name.len() > SUBDOMAIN_MAX {
@@ -113,6 +118,7 @@ pub fn wildcard_subdomain(name: &str) -> Vec<String> {
 }
 
 /// One part of a host name that starts with a letter, as a service's name does.
+#[must_use]
 pub fn dns1035_label(name: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if name.len() > LABEL_MAX {
@@ -130,6 +136,7 @@ pub fn dns1035_label(name: &str) -> Vec<String> {
 }
 
 /// What can stand between two slashes of a path, as the names of roles do.
+#[must_use]
 pub fn path_segment(name: &str) -> Vec<String> {
     if let "." | ".." = name {
         return vec![format!("may not be '{name}'")];
@@ -138,6 +145,7 @@ pub fn path_segment(name: &str) -> Vec<String> {
 }
 
 /// As [`path_segment`], for the first part of a name.
+#[must_use]
 pub fn path_segment_prefix(name: &str) -> Vec<String> {
     ["/", "%"]
         .iter()
@@ -156,6 +164,7 @@ fn is_label_key(name: &str) -> bool {
 }
 
 /// The key of a label or annotation, the name of a finalizer: `example.com/MyName`.
+#[must_use]
 pub fn qualified(name: &str) -> Vec<String> {
     let examples = ["MyName", "my.name", "123-abc"];
     let mut faults = Vec::new();
@@ -192,6 +201,7 @@ pub fn qualified(name: &str) -> Vec<String> {
 }
 
 /// The value of a label.
+#[must_use]
 pub fn label_value(value: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if value.len() > LABEL_VALUE_MAX {
@@ -208,7 +218,8 @@ pub fn label_value(value: &str) -> Vec<String> {
     faults
 }
 
-/// A key of a ConfigMap or Secret.
+/// A key of a config map or secret.
+#[must_use]
 pub fn config_key(key: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if key.len() > SUBDOMAIN_MAX {
@@ -234,6 +245,7 @@ pub fn config_key(key: &str) -> Vec<String> {
 }
 
 /// The name of an environment variable: printable ASCII without `=`.
+#[must_use]
 pub fn env_name(name: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if name.is_empty() {
@@ -248,6 +260,7 @@ pub fn env_name(name: &str) -> Vec<String> {
 }
 
 /// The name of a port (IANA service name).
+#[must_use]
 pub fn port_name(name: &str) -> Vec<String> {
     let rules: [(bool, &str); 5] = [
         (name.len() > PORT_NAME_MAX, "must be no more than 15 characters"),
@@ -273,6 +286,7 @@ pub fn port_name(name: &str) -> Vec<String> {
 }
 
 /// A port number.
+#[must_use]
 pub fn port_number(port: i64) -> Vec<String> {
     if (1..=65535).contains(&port) {
         Vec::new()
@@ -282,6 +296,7 @@ pub fn port_number(port: i64) -> Vec<String> {
 }
 
 /// A percentage: `25%`.
+#[must_use]
 pub fn percent(text: &str) -> Vec<String> {
     let good = text
         .strip_suffix('%')
@@ -298,6 +313,7 @@ pub fn percent(text: &str) -> Vec<String> {
 
 /// As the final dash of a generated name's prefix is judged: as if a letter stood there. Upstream also swallows the
 /// letter before the dash (`maskTrailingDash`), so that is what it sees.
+#[must_use]
 pub fn masked(prefix: &str) -> String {
     match prefix.strip_suffix('-') {
         Some(rest) if !rest.is_empty() => {

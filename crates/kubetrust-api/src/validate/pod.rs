@@ -505,10 +505,11 @@ pub fn pod_update(new: &Value, old: &Value, faults: &mut Vec<Cause>) {
         }
         _ => {}
     }
-    let kept = read::list(old, "/spec/tolerations").iter().all(|old| {
-        let same = |new: &Value| but(new, &["tolerationSeconds"]) == but(old, &["tolerationSeconds"]);
-        read::list(new, "/spec/tolerations").iter().any(same)
-    });
+    let told_apart = |toleration: &Value| read::sorted(but(toleration, &["tolerationSeconds"]).as_object()).to_string();
+    let now: HashSet<String> = read::list(new, "/spec/tolerations").iter().map(told_apart).collect();
+    let kept = read::list(old, "/spec/tolerations")
+        .iter()
+        .all(|toleration| now.contains(&told_apart(toleration)));
     if !kept {
         let why = "existing toleration can not be modified except its tolerationSeconds";
         faults.push(field::forbidden(&at.child("tolerations"), why));
@@ -541,10 +542,11 @@ fn fixed_part(pod: &Value, old: &Value) -> Value {
     }
     let grace = "terminationGracePeriodSeconds";
     let before = read::number(old, "/spec/terminationGracePeriodSeconds").unwrap_or_default();
-    if before < 0 && fixed.get(grace).and_then(Value::as_i64) == Some(1) {
-        if let Some(fixed) = fixed.as_object_mut() {
-            fixed.insert(grace.into(), json!(before));
-        }
+    if before < 0
+        && fixed.get(grace).and_then(Value::as_i64) == Some(1)
+        && let Some(fixed) = fixed.as_object_mut()
+    {
+        fixed.insert(grace.into(), json!(before));
     }
     fixed
 }

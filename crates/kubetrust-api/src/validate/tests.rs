@@ -1,3 +1,5 @@
+#![expect(clippy::too_many_lines, reason = "tables of cases, a line a case")]
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
 use serde_json::json;
@@ -53,7 +55,7 @@ fn template() -> Value {
     json!({"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [container()]}})
 }
 
-fn workload(more: Value) -> Value {
+fn workload(more: &Value) -> Value {
     let mut spec = json!({"selector": {"matchLabels": {"app": "x"}}, "template": template()});
     for (name, value) in more.as_object().into_iter().flatten() {
         spec[name] = value.clone();
@@ -126,10 +128,10 @@ fn good_objects_have_no_fault() {
             "LimitRange",
             json!({"spec": {"limits": [{"type": "Container", "max": {"cpu": "2"}, "min": {"cpu": "1"}}]}}),
         ),
-        ("apps", "Deployment", workload(json!({}))),
-        ("apps", "ReplicaSet", workload(json!({}))),
-        ("apps", "StatefulSet", workload(json!({"serviceName": "s"}))),
-        ("apps", "DaemonSet", workload(json!({}))),
+        ("apps", "Deployment", workload(&json!({}))),
+        ("apps", "ReplicaSet", workload(&json!({}))),
+        ("apps", "StatefulSet", workload(&json!({"serviceName": "s"}))),
+        ("apps", "DaemonSet", workload(&json!({}))),
         (
             "batch",
             "CronJob",
@@ -492,7 +494,7 @@ fn faults_of_what_runs_are_told_in_upstreams_words() {
         (
             "apps",
             "Deployment",
-            workload(json!({"selector": {"matchLabels": {"app": "y"}}, "strategy": {"type": "X"}})),
+            workload(&json!({"selector": {"matchLabels": {"app": "y"}}, "strategy": {"type": "X"}})),
             vec![
                 "spec.template.metadata.labels: Invalid value: {\"app\":\"x\"}: `selector` does not match template `labels`",
                 "spec.strategy: Unsupported value: {\"Type\":\"X\",\"RollingUpdate\":null}: supported values: \"Recreate\", \"RollingUpdate\"",
@@ -502,7 +504,7 @@ fn faults_of_what_runs_are_told_in_upstreams_words() {
             "apps",
             "Deployment",
             workload(
-                json!({"selector": {}, "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "x"}}}),
+                &json!({"selector": {}, "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "x"}}}),
             ),
             vec![
                 "spec.selector: Invalid value: {}: empty selector is invalid for deployment",
@@ -513,7 +515,7 @@ fn faults_of_what_runs_are_told_in_upstreams_words() {
         (
             "apps",
             "StatefulSet",
-            workload(json!({"podManagementPolicy": "X"})),
+            workload(&json!({"podManagementPolicy": "X"})),
             vec!["spec.podManagementPolicy: Invalid value: \"X\": must be 'OrderedReady' or 'Parallel'"],
         ),
         (
@@ -687,9 +689,9 @@ fn what_must_not_change_is_told_in_upstreams_words() {
         (
             "apps",
             "Deployment",
-            workload(json!({})),
+            workload(&json!({})),
             {
-                let mut new = workload(json!({"selector": {"matchLabels": {"app": "y"}}}));
+                let mut new = workload(&json!({"selector": {"matchLabels": {"app": "y"}}}));
                 new["spec"]["template"]["metadata"]["labels"]["app"] = json!("y");
                 new
             },
@@ -698,8 +700,8 @@ fn what_must_not_change_is_told_in_upstreams_words() {
         (
             "apps",
             "StatefulSet",
-            workload(json!({})),
-            workload(json!({"serviceName": "x"})),
+            workload(&json!({})),
+            workload(&json!({"serviceName": "x"})),
             vec![
                 "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden",
             ],
@@ -707,8 +709,8 @@ fn what_must_not_change_is_told_in_upstreams_words() {
         (
             "apps",
             "StatefulSet",
-            workload(json!({})),
-            workload(json!({"replicas": 5})),
+            workload(&json!({})),
+            workload(&json!({"replicas": 5})),
             vec![],
         ),
         (
