@@ -51,8 +51,10 @@ pub fn v3_index(others: &[(String, String)]) -> Value {
     let own = v3_documents()
         .iter()
         .map(|(path, packed)| (path.clone(), format!("/openapi/v3/{path}?hash={}", packed.hash())));
-    let paths: Map<String, Value> =
-        own.chain(others.iter().cloned()).map(|(path, address)| (path, json!({"serverRelativeURL": address}))).collect();
+    let paths: Map<String, Value> = own
+        .chain(others.iter().cloned())
+        .map(|(path, address)| (path, json!({"serverRelativeURL": address})))
+        .collect();
     json!({"paths": paths})
 }
 

@@ -35,7 +35,10 @@ const API_VERSION: &str = "meta.k8s.io/v1";
 pub fn table(resource: &Resource, objects: &[&Value], now: Timestamp, include: Include) -> Value {
     let columns = columns::of_kind(resource.group, resource.kind);
     let definitions: Vec<Value> = columns.iter().map(definition).collect();
-    let rows: Vec<Value> = objects.iter().map(|object| row(columns, object, now, include)).collect();
+    let rows: Vec<Value> = objects
+        .iter()
+        .map(|object| row(columns, object, now, include))
+        .collect();
     let metadata = match objects {
         [one] => match one.get("metadata").and_then(|metadata| metadata.get("resourceVersion")) {
             Some(version) => json!({"resourceVersion": version}),
@@ -55,7 +58,10 @@ pub fn table(resource: &Resource, objects: &[&Value], now: Timestamp, include: I
 /// The metadata of an object, as `PartialObjectMetadata`.
 #[must_use]
 pub fn partial(object: &Value) -> Value {
-    let metadata = object.get("metadata").cloned().unwrap_or_else(|| Value::Object(Map::new()));
+    let metadata = object
+        .get("metadata")
+        .cloned()
+        .unwrap_or_else(|| Value::Object(Map::new()));
     json!({"kind": "PartialObjectMetadata", "apiVersion": API_VERSION, "metadata": metadata})
 }
 

@@ -49,6 +49,7 @@ fn pod(spec: &Value, status: &Value) -> Value {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one row a state")]
 fn a_pod_is_in_the_state_that_kubectl_says() {
     let one = json!({"containers": [{"name": "a"}]});
     let two = json!({"containers": [{"name": "a"}, {"name": "b"}]});
@@ -97,6 +98,11 @@ fn a_pod_is_in_the_state_that_kubectl_says() {
             &two,
             json!({"containerStatuses": [done, {"state": {"terminated": {"exitCode": 1, "reason": "Error"}}}]}),
             "0/2 Error 0",
+        ),
+        (
+            &two,
+            json!({"containerStatuses": [{"state": {"terminated": {}}}, done]}),
+            "0/2 ExitCode:0 0",
         ),
         (
             &init,

@@ -108,22 +108,32 @@ type Key = (&'static str, &'static str, &'static str);
 /// The resource at this group, version and plural name.
 #[must_use]
 pub fn lookup(group: &str, version: &str, plural: &str) -> Option<&'static Resource> {
-    static BY_PLURAL: LazyLock<HashMap<Key, &Resource>> =
-        LazyLock::new(|| TABLE.iter().map(|row| ((row.group, row.version, row.plural), row)).collect());
+    static BY_PLURAL: LazyLock<HashMap<Key, &Resource>> = LazyLock::new(|| {
+        TABLE
+            .iter()
+            .map(|row| ((row.group, row.version, row.plural), row))
+            .collect()
+    });
     BY_PLURAL.get(&(group, version, plural)).copied()
 }
 
 /// The resource whose objects are of this group, version and kind.
 #[must_use]
 pub fn of_kind(group: &str, version: &str, kind: &str) -> Option<&'static Resource> {
-    static BY_KIND: LazyLock<HashMap<Key, &Resource>> =
-        LazyLock::new(|| TABLE.iter().map(|row| ((row.group, row.version, row.kind), row)).collect());
+    static BY_KIND: LazyLock<HashMap<Key, &Resource>> = LazyLock::new(|| {
+        TABLE
+            .iter()
+            .map(|row| ((row.group, row.version, row.kind), row))
+            .collect()
+    });
     BY_KIND.get(&(group, version, kind)).copied()
 }
 
 /// The resources of a group version, by name.
 pub fn of_group_version(group: &str, version: &str) -> impl Iterator<Item = &'static Resource> {
-    TABLE.iter().filter(move |row| row.group == group && row.version == version)
+    TABLE
+        .iter()
+        .filter(move |row| row.group == group && row.version == version)
 }
 
 /// `v1` for the core group, `GROUP/VERSION` else.

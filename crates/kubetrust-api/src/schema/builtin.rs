@@ -349,6 +349,39 @@ mod tests {
         }
     }
 
+    /// `api/openapi-spec/swagger.json` of v1.36, without the group versions that are off by default. Of atomic
+    /// lists, `verbs` of `APIResource` is one that upstream doesn't declare, and `caBundle` of `APIServiceSpec` none: it
+    /// is a text.
+    #[test]
+    fn there_are_as_many_facts_as_upstream_has() {
+        let all: BTreeMap<String, serde_json::Value> = serde_json::from_str(&document()).unwrap();
+        let count = |fact: &str, value: &str| {
+            let fields = all
+                .values()
+                .filter_map(|definition| definition["properties"].as_object())
+                .flatten();
+            fields
+                .filter(|(_, field)| {
+                    field[fact]
+                        .as_str()
+                        .is_some_and(|fact| value.is_empty() || fact == value)
+                })
+                .count()
+        };
+        for (fact, value, want) in [
+            ("x-kubernetes-patch-strategy", "merge", 53),
+            ("x-kubernetes-patch-strategy", "merge,retainKeys", 3),
+            ("x-kubernetes-patch-strategy", "retainKeys", 1),
+            ("x-kubernetes-patch-strategy", "replace", 1),
+            ("x-kubernetes-patch-merge-key", "", 54),
+            ("x-kubernetes-list-type", "map", 59),
+            ("x-kubernetes-list-type", "set", 16),
+            ("x-kubernetes-list-type", "atomic", 228),
+        ] {
+            assert_eq!(count(fact, value), want, "{fact} {value}");
+        }
+    }
+
     #[test]
     fn facts_reach_the_tree() {
         let spec = pod().property("spec").unwrap();

@@ -118,7 +118,7 @@ impl Summary {
                 text(state, "waiting.reason").clone_into(&mut self.reason);
             } else if at(state, "terminated").is_object() {
                 self.reason = termination(at(state, "terminated"), "");
-                if at(state, "terminated.exitCode") != 0 {
+                if at(state, "terminated.exitCode").as_i64().unwrap_or_default() != 0 {
                     error = Some(self.reason.clone());
                 }
             } else if at(container, "ready") == true && at(state, "running").is_object() {
