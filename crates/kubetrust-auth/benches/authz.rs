@@ -2,7 +2,8 @@
 //! take at most 1.5 times as long as those with 10; 1,000 roles, and 100 groups in the request.
 //!
 //! *Elsewhere*: the many bindings are of others, and the request's groups hold ten. *Held*: the request's groups hold all
-//! of them, of a thousand roles that are all about other resources. *Same*: those roles are all about what is asked for.
+//! of them, of a thousand roles that are all about other resources. *Named*: those roles are each about one
+//! object by name, all of the resource that is asked for.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,21 +27,18 @@ const MANY: usize = 10_000;
 enum Shape {
     Elsewhere,
     Held,
-    Same,
+    Named,
 }
 
 fn policy(shape: Shape, bindings: usize) -> Policy {
     let mut policy = Policy::default();
     for role in 0..ROLES {
-        let resource = if matches!(shape, Shape::Same) {
-            "pods".into()
-        } else {
-            format!("r{role}")
-        };
+        let named = matches!(shape, Shape::Named);
         let rule = Rule {
-            api_groups: vec![format!("g{role}"), "apps".into()],
-            resources: vec![resource],
+            api_groups: vec!["apps".into()],
+            resources: vec![if named { "pods".into() } else { format!("r{role}") }],
             verbs: ["get", "list", "watch"].map(str::to_owned).to_vec(),
+            resource_names: named.then(|| format!("name-{role}")).into_iter().collect(),
             ..Rule::default()
         };
         policy.put_role(Kind::ClusterRole, "", &format!("role-{role}"), vec![rule]);
@@ -68,14 +66,14 @@ fn policy(shape: Shape, bindings: usize) -> Policy {
     policy
 }
 
-fn asked(group: &str, resource: &str) -> Attributes {
+fn asked(resource: &str, name: &str) -> Attributes {
     Attributes::Resource(ResourceAttributes {
         verb: "get".into(),
-        group: group.into(),
+        group: "apps".into(),
         version: "v1".into(),
         resource: resource.into(),
         namespace: "default".into(),
-        name: "web".into(),
+        name: name.into(),
         ..ResourceAttributes::default()
     })
 }
@@ -89,16 +87,16 @@ fn authorize(criterion: &mut Criterion) {
     for (shape, name) in [
         (Shape::Elsewhere, "elsewhere"),
         (Shape::Held, "held"),
-        (Shape::Same, "same"),
+        (Shape::Named, "named"),
     ] {
         let allowed = match shape {
-            Shape::Same => asked("g7", "pods"),
-            Shape::Elsewhere | Shape::Held => asked("g7", "r7"),
+            Shape::Named => asked("pods", "name-7"),
+            Shape::Elsewhere | Shape::Held => asked("r7", "web"),
         };
         for bindings in [FEW, MANY] {
             let authorizer = Authorizer::new([Mode::Node, Mode::Rbac]);
             authorizer.rbac.update(|current| *current = policy(shape, bindings));
-            for (answer, asked) in [("allowed", &allowed), ("refused", &asked("none", "pods"))] {
+            for (answer, asked) in [("allowed", &allowed), ("refused", &asked("pods", "web"))] {
                 assert_eq!(authorizer.authorize(&user, asked).is_allowed(), answer == "allowed");
                 let row = format!("authorize/{name}/{answer}/{bindings} bindings");
                 criterion.bench_function(&row, |bencher| {
@@ -119,7 +117,7 @@ fn change(criterion: &mut Criterion) {
         let binding = authorizer
             .rbac
             .policy()
-            .subjects_allowed(&asked("g7", "r7"))
+            .subjects_allowed(&asked("r7", "web"))
             .0
             .swap_remove(0)
             .binding;

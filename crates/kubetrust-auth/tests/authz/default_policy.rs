@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use kubetrust_auth::authz::default_policy::{CONTROLLER_PREFIX, defaults};
+use kubetrust_auth::authz::default_policy::{CONTROLLER_PREFIX, defaults, moved};
 use kubetrust_auth::authz::rbac::Kind;
+
+use serde_json::{Value, json};
 
 use crate::naive;
 
@@ -43,4 +45,54 @@ fn a_default_object_says_what_it_is() {
         .filter(|line| line.starts_with(char::is_alphabetic))
         .count();
     assert_eq!(seen.len(), golden);
+}
+
+#[test]
+fn what_people_changed_before_upstream_moved_it_is_moved_too() {
+    let meta = |name: &str| json!({ "name": name, "uid": "1", "resourceVersion": "7", "labels": { "team": "a" } });
+    let rules = json!([{ "verbs": ["get"], "apiGroups": ["example.com"], "resources": ["things"] }]);
+    let edit = json!({ "metadata": meta("edit"), "rules": rules });
+    let subjects = json!([{ "kind": "Group", "name": "staff" }]);
+    let discovery = json!({ "metadata": meta("system:discovery"), "subjects": subjects });
+    let given = |stored: &[(Kind, &str, &Value)]| {
+        let find = |kind, name: &str| {
+            stored
+                .iter()
+                .find(|each| each.0 == kind && each.1 == name)
+                .map(|each| each.2.clone())
+        };
+        moved(find)
+    };
+    let created = given(&[
+        (Kind::ClusterRole, "edit", &edit),
+        (Kind::ClusterRoleBinding, "system:discovery", &discovery),
+    ]);
+    let [(Kind::ClusterRole, role), (Kind::ClusterRoleBinding, binding)] = &created[..] else {
+        panic!("{created:?}")
+    };
+    let marks = |name: &str| json!({ "name": name, "labels": { "team": "a" }, "annotations": null });
+    assert_eq!(role["metadata"], marks("system:aggregate-to-edit"));
+    assert_eq!(role["rules"], rules);
+    assert_eq!(binding["metadata"], marks("system:public-info-viewer"));
+    assert_eq!(
+        (&binding["subjects"], &binding["roleRef"]["name"]),
+        (&subjects, &json!("system:public-info-viewer"))
+    );
+
+    // Nothing for a new cluster, for one that has the new objects, or whose role gathers already.
+    assert_eq!(given(&[]), []);
+    let gathers = json!({ "metadata": meta("edit"), "aggregationRule": { "clusterRoleSelectors": [] } });
+    for stored in [
+        &[
+            (Kind::ClusterRole, "edit", &edit),
+            (Kind::ClusterRole, "system:aggregate-to-edit", &edit),
+        ][..],
+        &[(Kind::ClusterRole, "edit", &gathers)],
+        &[
+            (Kind::ClusterRoleBinding, "system:discovery", &discovery),
+            (Kind::ClusterRoleBinding, "system:public-info-viewer", &discovery),
+        ],
+    ] {
+        assert_eq!(given(stored), []);
+    }
 }

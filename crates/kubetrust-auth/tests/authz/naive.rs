@@ -111,19 +111,21 @@ impl Model {
     }
 
     pub fn allows(&self, user: &User, attributes: &Attributes) -> bool {
-        user.groups.iter().any(|group| group == "system:masters")
-            || self.bindings.iter().any(|binding| {
-                let here = match attributes {
-                    _ if binding.namespace.is_empty() => true,
-                    Attributes::Resource(asked) => asked.namespace == binding.namespace,
-                    Attributes::NonResource { .. } => false,
-                };
-                here && binding
-                    .subjects
-                    .iter()
-                    .any(|subject| is(user, subject, &binding.namespace))
-                    && self.rules_of(binding).iter().any(|rule| permits(rule, attributes))
-            })
+        permitted(&self.bound_to(user), user, attributes)
+    }
+
+    /// The rules that a user has, each with the namespace in which; everywhere where it is empty.
+    pub fn bound_to(&self, user: &User) -> Vec<(&str, &Rule)> {
+        let applies = |binding: &&Binding| {
+            binding
+                .subjects
+                .iter()
+                .any(|subject| is(user, subject, &binding.namespace))
+        };
+        let bindings = self.bindings.iter().filter(applies);
+        bindings
+            .flat_map(|each| self.rules_of(each).iter().map(|rule| (each.namespace.as_str(), rule)))
+            .collect()
     }
 
     fn rules_of(&self, binding: &Binding) -> &[Rule] {
@@ -162,6 +164,18 @@ impl Model {
         });
         roles.chain(self.bindings.iter().map(binding_object)).collect()
     }
+}
+
+pub fn permitted(bound: &[(&str, &Rule)], user: &User, attributes: &Attributes) -> bool {
+    let asked_in = match attributes {
+        Attributes::Resource(asked) => asked.namespace.as_str(),
+        Attributes::NonResource { .. } => "",
+    };
+    let here = |namespace: &str| namespace.is_empty() || namespace == asked_in;
+    user.groups.iter().any(|group| group == "system:masters")
+        || bound
+            .iter()
+            .any(|(namespace, rule)| here(namespace) && permits(rule, attributes))
 }
 
 fn rule_object([verbs, groups, resources, names, urls]: &Rule) -> Value {

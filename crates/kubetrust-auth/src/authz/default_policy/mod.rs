@@ -27,18 +27,15 @@ pub const BOOTSTRAPPING: (&str, &str) = ("kubernetes.io/bootstrapping", "rbac-de
 /// Prefix of the label by which one cluster role joins another.
 pub const AGGREGATE_TO: &str = "rbac.authorization.k8s.io/aggregate-to-";
 
-/// Cluster roles of clusters from before aggregation, and where what they had been given is to go: where the second does
-/// not exist and the first exists without an aggregation rule, the second is made as a copy of the first, before
-/// anything is reconciled.
-pub const AGGREGATED: [(&str, &str); 3] = [
+/// Cluster roles that had their own rules before aggregation (v1.9), and the roles that have those now.
+const AGGREGATED: [(&str, &str); 3] = [
     ("admin", "system:aggregate-to-admin"),
     ("edit", "system:aggregate-to-edit"),
     ("view", "system:aggregate-to-view"),
 ];
 
-/// A cluster role binding that was once part of another: where the second does not exist and the first does, it is made
-/// with the subjects, labels and annotations of the first, before anything is reconciled.
-pub const SPLIT: [(&str, &str); 1] = [("system:discovery", "system:public-info-viewer")];
+/// A cluster role binding, and the one that was split off it (v1.14).
+const SPLIT: [(&str, &str); 1] = [("system:discovery", "system:public-info-viewer")];
 
 /// An object that a new cluster has.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +63,46 @@ pub fn defaults() -> Vec<Default> {
         .chain(roles)
         .chain(bindings)
         .collect()
+}
+
+/// What a cluster from before has to be given before its objects are reconciled, so that what its people had added to a
+/// default object, or taken from it, is not lost where upstream has moved that on: objects to create. `stored` gives a
+/// cluster role or cluster role binding by name.
+pub fn moved(stored: impl Fn(Kind, &str) -> Option<Value>) -> Vec<(Kind, Value)> {
+    let mut create = Vec::new();
+    for (old, new) in AGGREGATED {
+        let Some(old) = stored(Kind::ClusterRole, old).filter(|_| stored(Kind::ClusterRole, new).is_none()) else {
+            continue;
+        };
+        if old.get("aggregationRule").is_none_or(Value::is_null) {
+            let mut role = skeleton(Kind::ClusterRole, "", new);
+            role["rules"] = old.get("rules").cloned().unwrap_or_default();
+            create.push((Kind::ClusterRole, with_marks_of(&old, role)));
+        }
+    }
+    for (old, new) in SPLIT {
+        let kind = Kind::ClusterRoleBinding;
+        let Some(old) = stored(kind, old).filter(|_| stored(kind, new).is_none()) else {
+            continue;
+        };
+        if let Some(mut binding) = CLUSTER_ROLE_BINDINGS
+            .iter()
+            .find(|each| each.name == new)
+            .map(|each| each.object().object)
+        {
+            binding["subjects"] = old.get("subjects").cloned().unwrap_or_default();
+            create.push((kind, with_marks_of(&old, binding)));
+        }
+    }
+    create
+}
+
+/// With the labels and annotations of another object, and no others.
+fn with_marks_of(old: &Value, mut object: Value) -> Value {
+    for field in ["labels", "annotations"] {
+        object["metadata"][field] = old.pointer(&format!("/metadata/{field}")).cloned().unwrap_or_default();
+    }
+    object
 }
 
 /// What every kubelet may: the rules of the cluster role `system:node`, which the node authorizer subdivides.

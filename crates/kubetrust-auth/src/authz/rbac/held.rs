@@ -17,6 +17,9 @@ pub const MAX_USERS: usize = 1_024;
 /// In how many namespaces of each. All are forgotten when there are more.
 pub const MAX_NAMESPACES: usize = 1_024;
 
+/// How many pairs of a resource and a name one rule may have to be sorted by name; one with more is tried each time.
+const MAX_NAMED: usize = 10_000;
+
 /// What was put together from one policy. A copy, which is about to become another policy, starts with nothing.
 #[derive(Debug, Default)]
 pub(super) struct Memo(OnceLock<Cache<u64, Arc<Held>>>);
@@ -44,12 +47,20 @@ pub(super) struct Held {
 #[derive(Debug, Default)]
 pub(super) struct Rights {
     /// By resource: `pods`, `pods/log`.
-    resources: HashMap<Box<str>, Vec<Arc<Right>>>,
+    resources: HashMap<Box<str>, About>,
     /// Those with `*` or `*/subresource`.
-    any_resource: Vec<Arc<Right>>,
+    any_resource: About,
     urls: Vec<Arc<Right>>,
     /// What upstream says of the roles that are bound and missing.
     errors: Vec<String>,
+}
+
+/// The rules about one resource.
+#[derive(Debug, Default)]
+struct About {
+    any_name: Vec<Arc<Right>>,
+    /// Those about single objects, by their names.
+    names: HashMap<Box<str>, Vec<Arc<Right>>>,
 }
 
 /// A rule, and by what it is granted.
@@ -153,16 +164,16 @@ impl Held {
 impl Rights {
     /// The first right that allows it.
     pub(super) fn find(&self, asked: &Asked) -> Option<&Right> {
-        let allows = |right: &&Arc<Right>| right.rule.allows(asked);
-        let found = match asked {
-            Asked::Url { .. } => self.urls.iter().find(allows),
-            Asked::Resource { resource, .. } => self
-                .resources
-                .get(&**resource)
-                .and_then(|rights| rights.iter().find(allows))
-                .or_else(|| self.any_resource.iter().find(allows)),
-        };
-        found.map(Arc::as_ref)
+        match asked {
+            Asked::Url { .. } => self.urls.iter().find(|right| right.rule.allows(asked)).map(Arc::as_ref),
+            Asked::Resource { resource, name, .. } => {
+                let about = self
+                    .resources
+                    .get(&**resource)
+                    .and_then(|about| about.find(asked, name));
+                about.or_else(|| self.any_resource.find(asked, name))
+            }
+        }
     }
 
     /// What upstream says of the roles that are bound and missing.
@@ -174,13 +185,42 @@ impl Rights {
         if !right.rule.non_resource_urls.is_empty() {
             self.urls.push(Arc::clone(right));
         }
-        let resources = &right.rule.resources;
+        let Rule {
+            resources,
+            resource_names,
+            ..
+        } = &*right.rule;
+        let by_name = resources.len().saturating_mul(resource_names.len()) <= MAX_NAMED;
         if resources.iter().any(|each| each == ALL || each.starts_with("*/")) {
-            self.any_resource.push(Arc::clone(right));
+            self.any_resource.add(right, by_name);
         }
         for resource in resources.iter().filter(|each| *each != ALL) {
             self.resources
                 .entry(resource.as_str().into())
+                .or_default()
+                .add(right, by_name);
+        }
+    }
+}
+
+impl About {
+    fn find(&self, asked: &Asked, name: &str) -> Option<&Right> {
+        let named = self.names.get(name).into_iter().flatten();
+        self.any_name
+            .iter()
+            .chain(named)
+            .find(|right| right.rule.allows(asked))
+            .map(Arc::as_ref)
+    }
+
+    fn add(&mut self, right: &Arc<Right>, by_name: bool) {
+        if right.rule.resource_names.is_empty() || !by_name {
+            self.any_name.push(Arc::clone(right));
+            return;
+        }
+        for name in &right.rule.resource_names {
+            self.names
+                .entry(name.as_str().into())
                 .or_default()
                 .push(Arc::clone(right));
         }
