@@ -112,6 +112,9 @@ pub fn wipe_system_fields(object: &mut Value) {
 /// A new object: the status is the server's, generations count from 1. Call it after [`crate::default::apply`], when the
 /// object has its name and its uid.
 pub fn prepare_for_create(resource: &Resource, object: &mut Value) {
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+        meta::remove(object, field);
+    }
     let has_status = resource.subresource("status").is_some();
     let fields = object.as_object_mut();
     match (resource.group, resource.kind) {
@@ -259,23 +262,51 @@ fn same_but(a: &Value, b: &Value, but: &[&str]) -> bool {
     let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else {
         return a == b;
     };
-    let differs = |name: &String| !but.contains(&name.as_str()) && !same(a.get(name), b.get(name));
+    let differs = |name: &String| !but.contains(&name.as_str()) && !same_field(name, a.get(name), b.get(name));
     !a.keys().chain(b.keys()).any(differs)
 }
 
 /// Whether two values mean the same: absent is the same as null, and as an empty text, list or object
-/// (`equality.Semantic.DeepEqual`).
+/// (`equality.Semantic.DeepEqual`). But in the maps that are [`MAPS`], a key with an empty value is not none.
 #[must_use]
 pub fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
+    same_field("", a, b)
+}
+
+/// Fields that are maps from keys to texts, and not objects with fields.
+const MAPS: [&str; 11] = [
+    "annotations",
+    "binaryData",
+    "data",
+    "labels",
+    "matchLabels",
+    "nodeSelector",
+    "options",
+    "parameters",
+    "selector",
+    "stringData",
+    "volumeAttributes",
+];
+
+/// As [`same`], for the values of a field of this name.
+#[must_use]
+pub fn same_field(name: &str, a: Option<&Value>, b: Option<&Value>) -> bool {
     let a = a.filter(|value| !is_empty(value));
     let b = b.filter(|value| !is_empty(value));
     match (a, b) {
         (None, None) => true,
         (Some(Value::Object(a)), Some(Value::Object(b))) => {
-            a.keys().chain(b.keys()).all(|name| same(a.get(name), b.get(name)))
+            let is_map = MAPS.contains(&name);
+            a.keys().chain(b.keys()).all(|name| {
+                let (a, b) = (a.get(name), b.get(name));
+                (!is_map || a.is_some() == b.is_some()) && same_field(name, a, b)
+            })
         }
         (Some(Value::Array(a)), Some(Value::Array(b))) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(Some(a), Some(b)))
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_field("", Some(a), Some(b)))
+        }
+        (Some(Value::Object(fields)), None) | (None, Some(Value::Object(fields))) => {
+            !MAPS.contains(&name) && fields.iter().all(|(name, value)| same_field(name, Some(value), None))
         }
         (a, b) => a == b,
     }
@@ -470,6 +501,33 @@ mod tests {
             prepare_for_create(of(group, kind), &mut object);
             assert_eq!(object, result, "{kind}");
         }
+    }
+
+    #[test]
+    fn empty_is_the_same_as_absent_but_for_the_keys_of_maps() {
+        for (a, b, equal) in [
+            (json!({"a": "", "b": [], "c": {}, "d": null}), json!({}), true),
+            (json!({"a": {"b": ""}}), json!({}), true),
+            (json!({"labels": {"b": ""}}), json!({}), false),
+            (json!({"a": {"b": ""}}), json!({"a": {"c": []}}), true),
+            (json!({"a": 0}), json!({}), false),
+            (json!({"data": {"a": ""}}), json!({"data": {"b": "x"}}), false),
+            (json!({"data": {"a": "", "b": "x"}}), json!({"data": {"b": "x"}}), false),
+            (json!({"data": {}}), json!({}), true),
+            (
+                json!({"spec": [{"nodeSelector": {"a": "", "b": ""}}]}),
+                json!({"spec": [{"nodeSelector": {"a": ""}}]}),
+                false,
+            ),
+            (json!([{"a": 1}]), json!([{"a": 2}]), false),
+        ] {
+            assert_eq!(same(Some(&a), Some(&b)), equal, "{a} {b}");
+        }
+        assert!(!same_field(
+            "data",
+            Some(&json!({"a": "", "b": "x"})),
+            Some(&json!({"b": "x"}))
+        ));
     }
 
     #[test]

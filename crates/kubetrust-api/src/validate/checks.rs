@@ -23,7 +23,8 @@ pub fn non_negative(object: &Value, pointer: &str, at: &Path<'_>, faults: &mut V
 /// A field that must stay as it is. Absent equals empty.
 pub fn immutable(new: &Value, old: &Value, pointer: &str, at: &Path<'_>, faults: &mut Vec<Cause>) {
     let now = new.pointer(pointer);
-    if !strategy::same(now, old.pointer(pointer)) {
+    let name = pointer.rsplit('/').next().unwrap_or_default();
+    if !strategy::same_field(name, now, old.pointer(pointer)) {
         faults.push(field::invalid(at, now.unwrap_or(&Value::Null), IMMUTABLE));
     }
 }

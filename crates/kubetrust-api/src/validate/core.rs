@@ -165,7 +165,7 @@ fn immutable_data(new: &Value, old: &Value, fields: &[&str], faults: &mut Vec<Ca
         faults.push(field::forbidden(&Path::new("immutable"), IMMUTABLE_DATA));
     }
     for name in fields {
-        if !strategy::same(new.get(name), old.get(name)) {
+        if !strategy::same_field(name, new.get(name), old.get(name)) {
             faults.push(field::forbidden(&Path::new(name), IMMUTABLE_DATA));
         }
     }

@@ -55,40 +55,29 @@ pub fn of_kind(group: &str, kind: &str, scope: Scope, object: &Value) -> Vec<Cau
     once(faults)
 }
 
-/// The faults of a changed object, and of the change.
+/// The faults of a changed object, and of the change. `subresource` is the one that it was changed through, or empty:
+/// what it can't change is as it was before ([`crate::strategy`]).
 #[must_use]
-pub fn update(resource: &Resource, new: &Value, old: &Value) -> Vec<Cause> {
-    let mut faults = changed_metadata(resource, new, old);
-    if let Some(row) = kind_of(resource.group, resource.kind) {
-        (row.update)(new, old, &mut faults);
-        (row.object)(new, &mut faults);
-    }
-    once(faults)
-}
-
-/// The faults of a changed status.
-#[must_use]
-pub fn update_status(resource: &Resource, new: &Value, old: &Value) -> Vec<Cause> {
-    let mut faults = changed_metadata(resource, new, old);
-    if let Some(row) = kind_of(resource.group, resource.kind) {
-        (row.status)(new, old, &mut faults);
-    }
-    once(faults)
-}
-
-/// The faults of a certificate request changed through `/approval`.
-#[must_use]
-pub fn update_approval(resource: &Resource, new: &Value, old: &Value) -> Vec<Cause> {
-    let mut faults = changed_metadata(resource, new, old);
-    certificates::request(new, Some(old), &mut faults);
-    certificates::update(new, old, certificates::Door::Approval, &mut faults);
-    once(faults)
-}
-
-fn changed_metadata(resource: &Resource, new: &Value, old: &Value) -> Vec<Cause> {
+pub fn update(resource: &Resource, subresource: &str, new: &Value, old: &Value) -> Vec<Cause> {
     let mut faults = meta::create(new, resource.scope == Scope::Namespaced, meta::PATH_SEGMENT);
     faults.extend(meta::update(new, old));
-    faults
+    let Some(row) = kind_of(resource.group, resource.kind) else {
+        return once(faults);
+    };
+    match subresource {
+        "" => {
+            (row.update)(new, old, &mut faults);
+            (row.object)(new, &mut faults);
+        }
+        "status" => (row.status)(new, old, &mut faults),
+        "approval" => {
+            certificates::request(new, Some(old), &mut faults);
+            certificates::update(new, old, certificates::Door::Approval, &mut faults);
+        }
+        "ephemeralcontainers" => pod::ephemeral_update(new, old, &mut faults),
+        _ => (row.object)(new, &mut faults),
+    }
+    once(faults)
 }
 
 /// How many faults of one object are told: nobody reads more, and an object can have a hundred thousand labels.

@@ -1,7 +1,7 @@
 //! Pods and the templates of pods (`pkg/apis/core/validation`): what makes a spec that no kubelet could run, and what of
 //! a pod must not change. Fields of single volume types are left to whoever mounts them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
@@ -457,6 +457,50 @@ fn tolerations(spec: &Value, at: &Path<'_>, faults: &mut Vec<Cause>) {
             other => faults.push(field::not_supported(&operator_at, other, &["Equal", "Exists"])),
         }
         checks::one_of_if_there(toleration, "/effect", &at.child("effect"), &TAINT_EFFECTS, faults);
+    }
+}
+
+/// What must not change in the containers that debug a running pod: they only come.
+pub fn ephemeral_update(new: &Value, old: &Value, faults: &mut Vec<Cause>) {
+    let at = Path::new("spec.ephemeralContainers");
+    let others = ["containers", "initContainers"].map(|name| read::list(new, &format!("/spec/{name}")));
+    let mut seen: HashSet<&str> = others
+        .into_iter()
+        .flatten()
+        .map(|item| read::text(item, "/name"))
+        .collect();
+    let now = read::list(new, "/spec/ephemeralContainers");
+    for (index, item) in now.iter().enumerate() {
+        let at = at.index(index);
+        checks::required(item, "/name", &at.child("name"), faults);
+        checks::named(item, "/name", &at.child("name"), names::dns1123_label, faults);
+        checks::required(item, "/image", &at.child("image"), faults);
+        let name = read::text(item, "/name");
+        if !name.is_empty() && !seen.insert(name) {
+            faults.push(field::duplicate(&at.child("name"), name));
+        }
+        for name in ["ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"] {
+            if read::get(item, &format!("/{name}")).is_some() {
+                faults.push(field::forbidden(
+                    &at.child(name),
+                    "cannot be set for an Ephemeral Container",
+                ));
+            }
+        }
+    }
+    let now: HashMap<&str, &Value> = now.iter().map(|item| (read::text(item, "/name"), item)).collect();
+    for before in read::list(old, "/spec/ephemeralContainers") {
+        let name = read::text(before, "/name");
+        let what = match now.get(name) {
+            None => "removed",
+            Some(item) if !strategy::same(Some(item), Some(before)) => "changed",
+            Some(_) => continue,
+        };
+        let why = format!(
+            "existing ephemeral containers {} may not be {what}\n",
+            field::go_quoted(name)
+        );
+        faults.push(field::forbidden(&at, &why));
     }
 }
 

@@ -44,7 +44,7 @@ fn updated(group: &str, kind: &str, old: Value, new: Value) -> Vec<String> {
     let resource = of(group, kind);
     let (old, mut new) = (complete(resource, old), complete(resource, new));
     crate::meta::set(&mut new, "resourceVersion", "1");
-    lines(&update(resource, &new, &old))
+    lines(&update(resource, "", &new, &old))
 }
 
 fn container() -> Value {
@@ -765,46 +765,79 @@ fn certificate_requests_are_decided_and_signed_through_their_own_doors() {
     let old = object(json!({}));
     let signed = object(json!({"certificate": certificate}));
     let decided = object(json!({"conditions": [approved]}));
-    for (change, new, faults) in [
+    for (subresource, new, faults) in [
         (
-            update as fn(&Resource, &Value, &Value) -> Vec<Cause>,
+            "",
             &signed,
             vec!["status.certificate: Forbidden: updates may not set certificate content"],
         ),
-        (update_status, &signed, vec![]),
+        ("status", &signed, vec![]),
         (
-            update_status,
+            "status",
             &decided,
             vec!["status.conditions: Forbidden: updates may not add a condition of type \"Approved\""],
         ),
-        (update_approval, &decided, vec![]),
+        ("approval", &decided, vec![]),
         (
-            update_approval,
+            "approval",
             &signed,
             vec!["status.certificate: Forbidden: updates may not set certificate content"],
         ),
     ] {
-        assert_eq!(lines(&change(requests, new, &old)), faults);
+        assert_eq!(lines(&update(requests, subresource, new, &old)), faults);
     }
     let denied = object(json!({"conditions": [approved, {"type": "Denied", "status": "False"}]}));
     assert_eq!(
-        lines(&update_approval(requests, &denied, &decided)),
+        lines(&update(requests, "approval", &denied, &decided)),
         [
             "status.conditions[1].status: Unsupported value: \"False\": supported values: \"True\"",
             "status.conditions: Invalid value: \"Denied\": Approved and Denied conditions are mutually exclusive",
         ]
     );
     assert_eq!(
-        lines(&update_status(requests, &object(json!({})), &decided)),
+        lines(&update(requests, "status", &object(json!({})), &decided)),
         ["status.conditions: Forbidden: updates may not remove a condition of type \"Approved\""]
     );
     let wrong = object(json!({"certificate": pem("PRIVATE KEY", &[0x30, 0])}));
     assert_eq!(
-        lines(&update_status(requests, &wrong, &old)),
+        lines(&update(requests, "status", &wrong, &old)),
         [
             "status.certificate: Invalid value: \"<certificate data>\": only CERTIFICATE PEM blocks are allowed, found \"PRIVATE KEY\""
         ]
     );
+}
+
+#[test]
+fn containers_that_debug_a_pod_only_come() {
+    let pods = of("", "Pod");
+    let pod = |containers: Value| json!({"metadata": {"name": "a", "namespace": "n", "resourceVersion": "1"}, "spec": {"containers": [container()], "ephemeralContainers": containers}});
+    let debugger = json!({"name": "d", "image": "i"});
+    for (old, new, faults) in [
+        (json!([]), json!([debugger]), vec![]),
+        (
+            json!([debugger]),
+            json!([]),
+            vec!["spec.ephemeralContainers: Forbidden: existing ephemeral containers \"d\" may not be removed\n"],
+        ),
+        (
+            json!([debugger]),
+            json!([{"name": "d", "image": "j"}]),
+            vec!["spec.ephemeralContainers: Forbidden: existing ephemeral containers \"d\" may not be changed\n"],
+        ),
+        (
+            json!([]),
+            json!([{"name": "c", "image": "i", "ports": []}]),
+            vec![
+                "spec.ephemeralContainers[0].name: Duplicate value: \"c\"",
+                "spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container",
+            ],
+        ),
+    ] {
+        assert_eq!(
+            lines(&update(pods, "ephemeralcontainers", &pod(new), &pod(old))),
+            faults
+        );
+    }
 }
 
 #[test]
@@ -813,7 +846,7 @@ fn namespaces_end_as_their_deletion_says() {
     let old = json!({"metadata": {"name": "a", "resourceVersion": "1"}, "status": {"phase": "Active"}});
     let new = json!({"metadata": {"name": "a", "resourceVersion": "1"}, "status": {"phase": "Terminating"}});
     assert_eq!(
-        lines(&update_status(namespaces, &new, &old)),
+        lines(&update(namespaces, "status", &new, &old)),
         ["status.Phase: Invalid value: \"Terminating\": may only be 'Active' if `deletionTimestamp` is empty"]
     );
 }
@@ -952,7 +985,7 @@ proptest! {
             let (mut object, mut old) = (object.clone(), old.clone());
             default::apply(resource, &mut object);
             default::apply(resource, &mut old);
-            let _ = (create(resource, &object), update(resource, &object, &old), update_status(resource, &object, &old));
+            let _ = (create(resource, &object), update(resource, "", &object, &old), update(resource, "status", &object, &old));
             strategy::prepare_for_create(resource, &mut old);
             strategy::prepare_for_update(resource, &mut object, &old);
             strategy::prepare_for_status_update(resource, &mut object, &old);
