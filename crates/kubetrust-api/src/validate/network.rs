@@ -288,20 +288,41 @@ fn traffic(spec: &Value, kind: &str, at: &Path<'_>, faults: &mut Vec<Cause>) {
     );
 }
 
-/// What must not change in a service: its addresses, once it has them.
+/// What must not change in a service: its addresses, once it has them. A second one may come and go.
 pub fn service_update(new: &Value, old: &Value, faults: &mut Vec<Cause>) {
     let ips = |service| read::list(service, "/spec/clusterIPs");
-    let fixed = |service| !matches!(read::text(service, "/spec/type"), "ExternalName");
-    if !fixed(new) || !fixed(old) || ips(old).is_empty() {
+    let outside = |service| read::text(service, "/spec/type") == "ExternalName";
+    let headless = |service| read::text(service, "/spec/clusterIP") == "None";
+    if outside(new) || outside(old) || (headless(new) && headless(old)) {
         return;
     }
-    if ips(new).first() != ips(old).first() {
-        let at = Path::new("spec.clusterIPs");
+    let (now, before) = (ips(new), ips(old));
+    let at = Path::new("spec.clusterIPs");
+    if now.is_empty() && !before.is_empty() {
         faults.push(field::invalid(
             &at.index(0),
-            Value::from(ips(new)),
+            Value::from(now),
+            "primary clusterIP can not be unset",
+        ));
+    }
+    let compared = if now.len() == before.len() { now.len() } else { 1 };
+    for (index, _) in now
+        .iter()
+        .zip(before)
+        .take(compared)
+        .enumerate()
+        .filter(|(_, (now, before))| now != before)
+    {
+        faults.push(field::invalid(
+            &at.index(index),
+            Value::from(now),
             "may not change once set",
         ));
+    }
+    let policy = read::get(new, "/spec/ipFamilyPolicy").unwrap_or(&Value::Null);
+    if before.len() > now.len() && now.len() == 1 && policy.as_str() != Some("SingleStack") {
+        let why = "must be set to 'SingleStack' when releasing the secondary clusterIP";
+        faults.push(field::invalid(&Path::new("spec.ipFamilyPolicy"), policy, why));
     }
 }
 

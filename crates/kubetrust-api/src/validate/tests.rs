@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::{default, resource, strategy};
+use crate::{
+    decode::{self, Encoding, Expected, FieldValidation, conform},
+    default, resource, strategy,
+};
 
 fn of(group: &str, kind: &str) -> &'static Resource {
     resource::of_kind(group, "v1", kind)
@@ -188,7 +191,20 @@ fn good_objects_have_no_fault() {
         ("", "Event", json!({"involvedObject": {"namespace": "n"}})),
         ("discovery.k8s.io", "EndpointSlice", json!({"addressType": "IPv4"})),
     ] {
-        assert_eq!(created(group, kind, object), [] as [&str; 0], "{kind}");
+        let resource = of(group, kind);
+        let expected = Expected::built_in(resource.group, resource.version, resource.kind);
+        let read = decode::object(
+            object.to_string().as_bytes(),
+            Encoding::Json,
+            expected,
+            FieldValidation::Strict,
+        );
+        let completed = complete(resource, read.unwrap().object);
+        assert_eq!(lines(&create(resource, &completed)), [] as [&str; 0], "{kind}");
+        // What is completed is what the schema has, and is written as it would be read.
+        let mut again = completed.clone();
+        let unknown = conform::conform(&mut again, expected.schema.unwrap());
+        assert_eq!((unknown, again), (Ok(vec![]), completed), "{kind}");
     }
 }
 
@@ -805,6 +821,36 @@ fn certificate_requests_are_decided_and_signed_through_their_own_doors() {
             "status.certificate: Invalid value: \"<certificate data>\": only CERTIFICATE PEM blocks are allowed, found \"PRIVATE KEY\""
         ]
     );
+}
+
+#[test]
+fn a_service_keeps_its_first_address() {
+    let service = |ips: &[&str], policy: &str| json!({"spec": {"ports": [{"port": 80}], "clusterIP": ips.first(), "clusterIPs": ips, "ipFamilyPolicy": policy}});
+    let (one, two, other) = ("10.0.0.1", "fd00::1", "10.0.0.2");
+    for (old, new, faults) in [
+        (service(&[], ""), service(&[one], ""), vec![]),
+        (
+            service(&[one], ""),
+            service(&[other], ""),
+            vec!["spec.clusterIPs[0]: Invalid value: [\"10.0.0.2\"]: may not change once set"],
+        ),
+        (
+            service(&[one], ""),
+            service(&[], ""),
+            vec!["spec.clusterIPs[0]: Invalid value: []: primary clusterIP can not be unset"],
+        ),
+        (service(&[one], ""), service(&[one, two], "PreferDualStack"), vec![]),
+        (service(&[one, two], ""), service(&[one], "SingleStack"), vec![]),
+        (
+            service(&[one, two], ""),
+            service(&[one], "PreferDualStack"),
+            vec![
+                "spec.ipFamilyPolicy: Invalid value: \"PreferDualStack\": must be set to 'SingleStack' when releasing the secondary clusterIP",
+            ],
+        ),
+    ] {
+        assert_eq!(updated("", "Service", old, new.clone()), faults, "{new}");
+    }
 }
 
 #[test]
