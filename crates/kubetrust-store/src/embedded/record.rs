@@ -178,11 +178,12 @@ mod tests {
         );
     }
 
+    type Read = fn(&[u8]) -> bool;
+
     #[test]
     fn no_flipped_bit_and_no_cut_is_read_as_a_record() {
         let kv = sample();
         let keys = [kv.key.clone()];
-        type Read = fn(&[u8]) -> bool;
         let readers: [(Vec<u8>, Read); 3] = [
             (put(&kv), |bytes| read_version(b"/registry/a", 9, bytes).is_err()),
             (tombstone(&kv.key, 9), |bytes| {

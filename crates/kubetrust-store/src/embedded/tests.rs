@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -277,7 +277,6 @@ fn a_start_that_was_killed_half_way_is_begun_again() {
     fs::write(folder.path().join("store.redb.new"), [1; 5000]).unwrap();
     drop(Embedded::open(folder.path(), Options::default()).unwrap());
     assert!(!folder.path().join("store.redb.new").exists());
-    use std::os::unix::fs::PermissionsExt;
     let mode = fs::metadata(folder.path().join("store.redb"))
         .unwrap()
         .permissions()
