@@ -19,8 +19,8 @@ impl Packed {
     pub(super) fn of(content: &[u8]) -> Self {
         let mut hasher = DefaultHasher::new();
         hasher.write(content);
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        // Writing to memory does not fail.
+        // Someone waits for it. Writing to memory does not fail.
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         let gzip = encoder
             .write_all(content)
             .and_then(|()| encoder.finish())

@@ -33,23 +33,26 @@ const API_VERSION: &str = "meta.k8s.io/v1";
 /// Of one object, the table has its resource version; of a list, the caller adds the list's metadata.
 #[must_use]
 pub fn table(resource: &Resource, objects: &[&Value], now: Timestamp, include: Include) -> Value {
-    let columns = columns::of_kind(resource.group, resource.kind);
+    table_of_kind(resource.group, resource.kind, objects, now, include)
+}
+
+/// As [`table`], for objects of a kind that no resource has, as a subresource's `Scale`.
+#[must_use]
+pub fn table_of_kind(group: &str, kind: &str, objects: &[&Value], now: Timestamp, include: Include) -> Value {
+    let columns = columns::of_kind(group, kind);
     let definitions: Vec<Value> = columns.iter().map(definition).collect();
     let rows: Vec<Value> = objects
         .iter()
         .map(|object| row(columns, object, now, include))
         .collect();
-    let metadata = match objects {
-        [one] => match one.get("metadata").and_then(|metadata| metadata.get("resourceVersion")) {
-            Some(version) => json!({"resourceVersion": version}),
-            None => json!({}),
-        },
-        _ => json!({}),
+    let version = match objects {
+        [one] => one.get("metadata").and_then(|metadata| metadata.get("resourceVersion")),
+        _ => None,
     };
     json!({
         "kind": "Table",
         "apiVersion": API_VERSION,
-        "metadata": metadata,
+        "metadata": version.map_or_else(|| json!({}), |version| json!({"resourceVersion": version})),
         "columnDefinitions": definitions,
         "rows": rows,
     })

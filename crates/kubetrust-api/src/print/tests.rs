@@ -383,6 +383,9 @@ fn a_row_carries_what_was_asked_for() {
         assert_eq!(table["rows"][0]["conditions"][0]["reason"], "Failed");
         assert_eq!(table["metadata"], json!({"resourceVersion": "7"}));
     }
+    let scale = json!({"kind": "Scale", "metadata": {"name": "s"}, "spec": {"replicas": 3}, "status": {"replicas": 2}});
+    let table = table_of_kind("autoscaling", "Scale", &[&scale], now(), Include::None);
+    assert_eq!(table["rows"][0]["cells"], json!(["s", 3, 2, "<unknown>"]));
     assert_eq!(partial_list(&[&object])["items"], json!([metadata]));
 }
 
