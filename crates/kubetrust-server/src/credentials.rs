@@ -16,6 +16,7 @@ use kubetrust_auth::authn::x509::{Pool, RevocationList, Revocations, RevokedSeri
 use kubetrust_auth::authn::{
     Anonymous, Authenticators, Config, FileWarning, FrontProxy, PasswordFile, RemoteHeaders, ServiceAccounts, TokenFile,
 };
+use kubetrust_store::encrypt::Encryption;
 use rustls::ServerConfig;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -28,6 +29,7 @@ use crate::files::{self, BadFile, Watched};
 use crate::issuer::Issuer;
 use crate::options::{Options, Pair};
 use crate::registry::Registry;
+use crate::registry::values::Values;
 use crate::start::StartError;
 use crate::tls::{self, ServingPair, ServingPairs};
 
@@ -42,6 +44,8 @@ pub struct Credentials {
     pub authenticators: Arc<ArcSwap<Authenticators>>,
     /// For new tokens.
     pub issuer: Arc<ArcSwap<Issuer>>,
+    /// How values are stored.
+    pub values: Arc<Values>,
     /// How often something was replaced, and how often it was not because it did not validate.
     pub reloads: Arc<Reloads>,
     cluster_authentication: ClusterAuthentication,
@@ -67,6 +71,7 @@ struct Loaded {
     tls: Arc<ServerConfig>,
     authenticators: Authenticators,
     issuer: Issuer,
+    encryption: Encryption,
     cluster_authentication: ClusterAuthentication,
 }
 
@@ -79,6 +84,7 @@ impl Credentials {
             tls: Arc::new(ArcSwap::new(loaded.tls)),
             authenticators: Arc::new(ArcSwap::from_pointee(loaded.authenticators)),
             issuer: Arc::new(ArcSwap::from_pointee(loaded.issuer)),
+            values: Arc::new(Values::new(&loaded.encryption)),
             reloads: Arc::default(),
             cluster_authentication: loaded.cluster_authentication,
         };
@@ -94,6 +100,7 @@ impl Credentials {
         self.tls.store(loaded.tls);
         self.authenticators.store(Arc::new(loaded.authenticators));
         self.issuer.store(Arc::new(loaded.issuer));
+        self.values.replace(&loaded.encryption);
         self.cluster_authentication = loaded.cluster_authentication;
     }
 }
@@ -153,6 +160,7 @@ fn paths(options: &Options) -> Vec<PathBuf> {
         &options.token_auth_file,
         &options.basic_auth_file,
         &options.service_accounts.signing_key_file,
+        &options.encryption_provider_config,
     ];
     paths.extend(single.into_iter().flatten().cloned());
     paths.extend(options.request_header.iter().map(|header| header.client_ca_file.clone()));
@@ -184,8 +192,17 @@ impl Loaded {
                 extra_header_prefixes: header.extra_headers_prefix.clone(),
             }),
         };
-        Ok(Self { tls, authenticators, issuer, cluster_authentication })
+        let encryption = match &options.encryption_provider_config {
+            Some(path) => Named::read("--encryption-provider-config", path)?.parse(|_, text| encryption(text))?,
+            None => Encryption::default(),
+        };
+        Ok(Self { tls, authenticators, issuer, encryption, cluster_authentication })
     }
+}
+
+fn encryption(text: &[u8]) -> Result<Encryption, String> {
+    let text = std::str::from_utf8(text).map_err(|_| "the file is no UTF-8".to_owned())?;
+    Encryption::parse(text).map_err(|error| error.to_string())
 }
 
 /// The content of a file, with the flag that named it.

@@ -5,13 +5,13 @@
 //! ```
 
 pub mod admission;
+pub mod audit;
 pub mod bootstrap;
 pub mod chain;
 pub mod connection;
 mod controllers;
 pub mod credentials;
 pub mod endpoints;
-mod etcd;
 pub mod files;
 pub mod http;
 pub mod issuer;

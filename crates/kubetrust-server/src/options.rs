@@ -51,6 +51,8 @@ pub struct Options {
     pub max_mutating_requests_in_flight: usize,
     /// Where objects are kept.
     pub store: StoreOptions,
+    /// `--encryption-provider-config`
+    pub encryption_provider_config: Option<PathBuf>,
     /// `--etcd-prefix`
     pub prefix: String,
     /// PEM that pods are given as `kube-root-ca.crt`, to believe this server by (`--root-ca-file` of the
@@ -118,12 +120,5 @@ pub enum StoreOptions {
     /// In a folder of this machine.
     Embedded(PathBuf),
     /// In etcd, by `--etcd-servers`, `--etcd-cafile`, `--etcd-certfile` and `--etcd-keyfile`.
-    Etcd {
-        /// URLs of the members.
-        servers: Vec<String>,
-        /// The CA of etcd.
-        ca_file: Option<PathBuf>,
-        /// Our client pair.
-        client: Option<Pair>,
-    },
+    Etcd(kubetrust_store::etcd::Options),
 }

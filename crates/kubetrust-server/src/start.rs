@@ -12,6 +12,7 @@ use kubetrust_api::status::Status;
 use kubetrust_auth::authz::{Authorizer, WATCHED};
 use kubetrust_store::Store;
 use kubetrust_store::embedded::{Embedded, OpenError};
+use kubetrust_store::etcd::{self, Etcd};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -19,7 +20,7 @@ use tracing::{info, warn};
 
 use crate::stop::told;
 use crate::ApiServer;
-use crate::admission::{self, UnknownPlugin};
+use crate::admission::{self, PluginListError};
 use crate::bootstrap;
 use crate::chain::limit::InFlight;
 use crate::controllers;
@@ -44,12 +45,15 @@ pub enum StartError {
     /// The embedded store.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// How etcd is reached.
+    #[error(transparent)]
+    Etcd(#[from] etcd::ConfigError),
     /// The store, once it is open.
     #[error("the store can't be read: {0}")]
     Store(#[from] kubetrust_store::Error),
     /// An admission plugin that there is none of.
     #[error(transparent)]
-    Plugin(#[from] UnknownPlugin),
+    Plugin(#[from] PluginListError),
     /// The address.
     #[error("{address} can't be listened on: {source}; name another with --bind-address and --secure-port")]
     Listen {
@@ -89,11 +93,11 @@ impl Running {
 /// Starts a server. When it returns, `/readyz` says ok.
 pub async fn start(options: Options) -> Result<Running, StartError> {
     let (credentials, reloading) = Credentials::load(&options)?;
-    let store = open(&options.store).await?;
+    let store = open(&options.store)?;
 
     let authorizer = Arc::new(Authorizer::new(options.authorization_modes.iter().copied()));
     let root = Bytes::from(format!("{}/", options.prefix.trim_end_matches('/')));
-    let cache = Cache::load(store, root.clone(), storages(), vec![authorizer_hook(Arc::clone(&authorizer), root.len())]).await?;
+    let cache = Cache::load(store, Arc::clone(&credentials.values), root.clone(), storages(), vec![authorizer_hook(Arc::clone(&authorizer), root.len())]).await?;
     let registry = Registry::new(cache, root);
     info!(revision = registry.cache().reached(), "the store is read");
 
@@ -140,12 +144,12 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     Ok(Running { address, registry, authorizer, stop, served })
 }
 
-async fn open(options: &StoreOptions) -> Result<Arc<dyn Store>, StartError> {
+fn open(options: &StoreOptions) -> Result<Arc<dyn Store>, StartError> {
     match options {
         StoreOptions::Embedded(folder) => {
             Ok(Arc::new(Embedded::open(folder, kubetrust_store::embedded::Options::default())?))
         }
-        StoreOptions::Etcd { .. } => todo!(),
+        StoreOptions::Etcd(options) => Ok(Arc::new(Etcd::new(options.clone())?)),
     }
 }
 

@@ -77,8 +77,10 @@ pub(crate) async fn create_all(registry: &Registry, new: Vec<New>, now: Timestam
         meta::set(&mut new.object, "uid", new_uid());
         meta::set(&mut new.object, "creationTimestamp", meta::time(now));
         let text = to_stored(&new.object).ok_or_else(|| Status::internal("a default object has no metadata"))?;
-        let change = Change::Put { value: text.into(), lease: None };
-        prepared.push(Write { key: registry.key(&new.target()), expect: Some(Expect::Absent), change: Some(change) });
+        let key = registry.key(&new.target());
+        let value = registry.cache().seal(new.resource.storage, &key, text.into())?;
+        let change = Change::Put { value, lease: None };
+        prepared.push(Write { key, expect: Some(Expect::Absent), change: Some(change) });
     }
     for writes in prepared.chunks(AT_ONCE) {
         let outcome = registry.store().commit(writes.to_vec()).await.map_err(|error| status_of(&error))?;

@@ -35,11 +35,14 @@ pub async fn serve(server: &ApiServer, request: Authorized) -> Result<Reply, Sta
         "/metrics" => respond::bytes(200, METRICS, server.metrics.text(server)),
         "/.well-known/openid-configuration" => issuer::configuration(server)?,
         "/openid/v1/jwks" => issuer::keys(server),
+        "/openapi/v2" => openapi::v2(headers)?,
+        "/openapi/v3" => openapi::v3_index(),
         "/api" | "/apis" => discovery::groups(server, path, headers)?,
         _ => match path.strip_prefix('/').and_then(|path| path.split_once('/')) {
             Some((check @ ("healthz" | "livez" | "readyz"), name)) => {
                 server.health.serve(server, &format!("/{check}"), name, &received.info.query)
             }
+            Some(("openapi", rest)) => openapi::v3(rest, headers)?,
             Some(("api" | "apis", _)) => discovery::group(path, headers)?,
             _ => return Err(Status::no_such_path()),
         },

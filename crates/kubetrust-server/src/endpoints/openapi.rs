@@ -1,1 +1,58 @@
 //! The schemas of everything that is served, for `kubectl explain` and for clients that check before they send.
+
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, VARY};
+use http::{HeaderMap, HeaderValue};
+use kubetrust_api::openapi::{self, Packed};
+use kubetrust_api::status::Status;
+
+use crate::http::accept::{self, Encoding};
+use crate::http::respond::{self, Reply};
+
+/// Media types of the protobuf form of v2: what clients ask for, and what older ones call it.
+const V2_PROTOBUF: [&str; 2] = [
+    "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+    "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+];
+
+/// `/openapi/v2`, as JSON or protobuf.
+pub fn v2(headers: &HeaderMap) -> Result<Reply, Status> {
+    for clause in accept::clauses(headers) {
+        if let Some(media_type) = V2_PROTOBUF.into_iter().find(|known| *known == clause.media_type) {
+            return Ok(packed(openapi::v2_protobuf(), media_type, headers));
+        }
+        if matches!(clause.media_type, "application/json" | "*/*" | "application/*") {
+            return Ok(packed(openapi::v2(), "application/json", headers));
+        }
+    }
+    if headers.contains_key(http::header::ACCEPT) { Err(accept::not_acceptable()) } else { Ok(packed(openapi::v2(), "application/json", headers)) }
+}
+
+/// `/openapi/v3`: which documents there are.
+pub fn v3_index() -> Reply {
+    respond::value(200, &openapi::v3_index(&[]), Encoding::Json)
+}
+
+/// `/openapi/v3/PATH`: the document of one group version.
+pub fn v3(path: &str, headers: &HeaderMap) -> Result<Reply, Status> {
+    let name = path.strip_prefix("v3/").ok_or_else(Status::no_such_path)?;
+    let document = openapi::v3(name).ok_or_else(Status::no_such_path)?;
+    Ok(packed(document, "application/json", headers))
+}
+
+/// A document that is kept compressed: sent as it is to clients that take gzip.
+fn packed(document: &'static Packed, media_type: &'static str, headers: &HeaderMap) -> Reply {
+    let accepted = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let gzip = accepted.flat_map(|value| value.split(',')).any(|coding| matches!(coding.trim(), "gzip" | "*"));
+    let mut reply = if gzip {
+        let mut reply = respond::bytes(200, media_type, document.gzip());
+        reply.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        reply
+    } else {
+        respond::bytes(200, media_type, document.plain())
+    };
+    reply.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", document.hash())) {
+        reply.headers_mut().insert(ETAG, tag);
+    }
+    reply
+}

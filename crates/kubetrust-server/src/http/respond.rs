@@ -199,6 +199,9 @@ fn line(resource: &'static Resource, event: &WatchEvent, style: Style, first: bo
 
 /// Compresses a large answer for a client that takes gzip.
 pub fn compress(request: &HeaderMap, reply: Reply) -> Reply {
+    if reply.headers().contains_key(CONTENT_ENCODING) {
+        return reply;
+    }
     let takes_gzip = request
         .get_all(ACCEPT_ENCODING)
         .iter()

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{error, warn};
 
 use super::object::Object;
+use super::values::Values;
 
 /// Events kept per resource for watches that start in the past.
 const RING: usize = 4096;
@@ -319,6 +320,7 @@ pub type Hook = Box<dyn Fn(&'static str, &Change) + Send + Sync>;
 /// Every table, and how far they are.
 pub struct Cache {
     store: Arc<dyn Store>,
+    values: Arc<Values>,
     /// `/registry/`.
     root: Bytes,
     tables: HashMap<&'static str, Arc<Table>>,
@@ -337,6 +339,7 @@ impl Cache {
     /// A cache of the objects under `root` (`/registry/`), filled from the store.
     pub async fn load(
         store: Arc<dyn Store>,
+        values: Arc<Values>,
         root: Bytes,
         storages: impl IntoIterator<Item = &'static str>,
         hooks: Vec<Hook>,
@@ -349,7 +352,7 @@ impl Cache {
                 (storage, Arc::new(Table::new(prefix, Arc::clone(&reached))))
             })
             .collect();
-        let cache = Arc::new(Self { store, root, tables, reached, published: watch::Sender::new(0), hooks });
+        let cache = Arc::new(Self { store, values, root, tables, reached, published: watch::Sender::new(0), hooks });
         let newest = cache.store.revision().await?;
         let from = match cache.read_all(newest.saturating_sub(REPLAY).max(1).min(newest)).await {
             Err(store::Error::Compacted { oldest, .. }) => cache.read_all(oldest.max(1)).await?,
@@ -423,7 +426,7 @@ impl Cache {
                 }
                 for kv in page.items {
                     if let Some(storage) = self.storage_of(&kv.key)
-                        && let Some(object) = object_of(&kv)
+                        && let Some(object) = self.object_of(storage, &kv)
                     {
                         found.entry(storage).or_default().insert(kv.key, Arc::new(object));
                     }
@@ -453,14 +456,14 @@ impl Cache {
         };
         let mut by_table: Vec<(&'static str, Vec<Applied>)> = Vec::new();
         for event in events {
+            let Some(storage) = self.storage_of(event.key()) else { continue };
             let (key, revision, object) = match event {
-                Event::Put(kv) => match object_of(&kv) {
+                Event::Put(kv) => match self.object_of(storage, &kv) {
                     Some(object) => (kv.key, kv.modified, Some(Arc::new(object))),
                     None => continue,
                 },
                 Event::Delete { key, revision } => (key, revision, None),
             };
-            let Some(storage) = self.storage_of(&key) else { continue };
             let applied = Applied { key, revision, object };
             match by_table.iter_mut().find(|(known, _)| *known == storage) {
                 Some((_, changes)) => changes.push(applied),
@@ -485,6 +488,29 @@ impl Cache {
     fn publish(&self, revision: Revision) {
         self.reached.fetch_max(revision, Ordering::AcqRel);
         self.published.send_replace(revision);
+    }
+
+    /// What a stored value says; `None`, and a line in the log, if it is no object or can't be decrypted.
+    pub fn object_of(&self, storage: &str, kv: &KeyValue) -> Option<Object> {
+        let key = String::from_utf8_lossy(&kv.key);
+        match self.values.open(storage, &kv.key, kv.value.clone()) {
+            Ok(plain) => {
+                let object = Object::from_stored(&plain, kv.modified);
+                if object.is_none() {
+                    error!(%key, "what is stored here is no object; it is not served");
+                }
+                object
+            }
+            Err(failure) => {
+                error!(%key, %failure, "what is stored here can't be decrypted; it is not served");
+                None
+            }
+        }
+    }
+
+    /// The value to store for an object.
+    pub fn seal(&self, storage: &str, key: &[u8], plain: Bytes) -> Result<Bytes, Status> {
+        self.values.seal(storage, key, plain)
     }
 
     /// `pods` of `/registry/pods/…`, `services/specs` of `/registry/services/specs/…`.
@@ -533,14 +559,6 @@ async fn take_up(cache: &Cache, from_scratch: bool) -> store::Result<Stream> {
         from = cache.read_all(cache.store.revision().await?).await?;
     }
     cache.watch(from).await
-}
-
-fn object_of(kv: &KeyValue) -> Option<Object> {
-    let object = Object::from_stored(&kv.value, kv.modified);
-    if object.is_none() {
-        error!(key = %String::from_utf8_lossy(&kv.key), "what is stored here is no object; it is not served");
-    }
-    object
 }
 
 /// 504 for a revision that has not happened yet (`storage.NewTooLargeResourceVersionError`).

@@ -71,7 +71,6 @@ impl Registry {
         writer.admission.mutate(&mut operation).await?;
         refuse(resource, &name, validate::create(resource, &operation.object))?;
         let admitted = writer.admission.validate(operation).await?;
-        let key = self.key(&named);
         let exists = || Status::already_exists(resource.group, resource.plural, &name);
         if writer.dry_run {
             self.cache.fresh().await?;
@@ -80,7 +79,7 @@ impl Registry {
                 None => unstored(admitted.object()),
             };
         }
-        match self.store_object(key, admitted, Expect::Absent).await? {
+        match self.store_object(&named, admitted, Expect::Absent).await? {
             Stored::Done(object) => Ok(object),
             Stored::Conflict(_) => Err(exists()),
         }

@@ -165,7 +165,7 @@ impl Registry {
             Some(marked) if marked == *before => Ok(Some(Deleted::Marked(Arc::clone(old)))),
             Some(marked) => {
                 let admitted = crate::admission::Admitted::marked(admitted, marked);
-                match self.store_object(key, admitted, kubetrust_store::Expect::Modified(old.revision)).await? {
+                match self.store_object(target, admitted, kubetrust_store::Expect::Modified(old.revision)).await? {
                     Stored::Done(object) => Ok(Some(Deleted::Marked(object))),
                     Stored::Conflict(_) => Ok(None),
                 }

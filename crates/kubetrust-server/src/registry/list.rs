@@ -34,12 +34,12 @@ impl Registry {
         if !options.continue_token.is_empty() {
             let token = ContinueToken::decode(&options.continue_token, &prefix)?;
             return match token.revision {
-                Some(revision) => self.list_at(&prefix, revision, Some(token.start), options.limit, selection).await,
+                Some(revision) => self.list_at(target, &prefix, revision, Some(token.start), options.limit, selection).await,
                 None => self.list_now(target, &prefix, Some(token.start), options.limit, selection).await,
             };
         }
         match options.shows {
-            Shows::Exactly(revision) => return self.list_at(&prefix, revision, None, options.limit, selection).await,
+            Shows::Exactly(revision) => return self.list_at(target, &prefix, revision, None, options.limit, selection).await,
             Shows::Newest => self.cache.fresh().await?,
             Shows::NotOlderThan(revision) => self.cache.wait_for(revision).await?,
             Shows::Any => {}
@@ -82,6 +82,7 @@ impl Registry {
     /// As it was at a revision, read from the store.
     async fn list_at(
         &self,
+        target: &Target,
         prefix: &[u8],
         revision: Revision,
         start: Option<Vec<u8>>,
@@ -101,7 +102,7 @@ impl Registry {
             let read = found.items.len();
             let count = found.count;
             for (index, kv) in found.items.into_iter().enumerate() {
-                let Some(object) = Object::from_stored(&kv.value, kv.modified) else { continue };
+                let Some(object) = self.cache().object_of(target.resource.storage, &kv) else { continue };
                 if !page.takes(&kv.key, Arc::new(object), selection) {
                     if selection.is_everything() {
                         page.remaining = Some(count - index);

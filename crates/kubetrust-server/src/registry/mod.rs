@@ -12,6 +12,7 @@ pub mod read;
 pub mod select;
 pub mod target;
 pub mod update;
+pub mod values;
 pub mod watch;
 pub mod write;
 

@@ -94,7 +94,7 @@ impl Registry {
                 Err(_) => Ok(None),
             };
         }
-        match self.store_object(key, admitted, Expect::Modified(old.revision)).await? {
+        match self.store_object(target, admitted, Expect::Modified(old.revision)).await? {
             Stored::Done(object) => Ok(Some(object)),
             Stored::Conflict(None) => Err(target.not_found()),
             Stored::Conflict(Some(_)) => Ok(None),

@@ -45,7 +45,7 @@ pub(super) enum Stored {
 
 impl Registry {
     /// Stores an object under a check, and waits until reads show it.
-    pub(super) async fn store_object(&self, key: Bytes, admitted: Admitted, expect: Expect) -> Result<Stored, Status> {
+    pub(super) async fn store_object(&self, target: &Target, admitted: Admitted, expect: Expect) -> Result<Stored, Status> {
         let bytes = to_stored(admitted.object()).ok_or_else(|| Status::internal("the object has no metadata"))?;
         if bytes.len() > MAX_OBJECT {
             return Err(Status::too_large(format!(
@@ -53,11 +53,13 @@ impl Registry {
                 bytes.len()
             )));
         }
-        let value = Bytes::from(bytes);
-        let change = Change::Put { value: value.clone(), lease: None };
+        let plain = Bytes::from(bytes);
+        let key = self.key(target);
+        let value = self.cache.seal(target.resource.storage, &key, plain.clone())?;
+        let change = Change::Put { value, lease: None };
         match self.commit(key, expect, change).await? {
             Ok(revision) => {
-                let object = Object::from_stored(&value, revision);
+                let object = Object::from_stored(&plain, revision);
                 Ok(Stored::Done(Arc::new(object.ok_or_else(|| Status::internal("the object has no metadata"))?)))
             }
             Err(current) => Ok(Stored::Conflict(current)),

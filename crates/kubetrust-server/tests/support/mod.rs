@@ -32,7 +32,7 @@ impl Cluster {
         let loopback = Loopback::reserve();
         let address = loopback.host(1);
         let spec = format!(
-            "apiVersion: kubetrust.dev/v1alpha1\nkind: Cluster\nkeys: {{algorithm: ecdsa-p256}}\nhosts:\n  \
+            "apiVersion: kubetrust.dev/v1alpha1\nkind: Cluster\nkeyAlgorithm: ecdsa-p256\nhosts:\n  \
              - {{name: m1, addresses: [{address}], roles: [control-plane, etcd, worker]}}\n"
         );
         std::fs::write(folder.path().join(SPEC_FILE), spec).unwrap();
@@ -110,6 +110,7 @@ fn options(root: &Path, address: std::net::IpAddr) -> Options {
         max_requests_in_flight: 400,
         max_mutating_requests_in_flight: 200,
         store: StoreOptions::Embedded(root.join("store")),
+        encryption_provider_config: None,
         prefix: "/registry".into(),
         root_ca: std::fs::read_to_string(pki.join("ca.crt")).ok(),
     }

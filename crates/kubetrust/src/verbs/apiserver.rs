@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use kubetrust_auth::authz::Mode;
+use kubetrust_store::etcd;
 use kubetrust_server::options::{Options, Pair, RequestHeader, ServiceAccounts, SniPair, StoreOptions};
 
 use crate::exit::{Exit, Failure};
@@ -127,6 +128,9 @@ pub struct ApiserverArgs {
     /// The key of that certificate.
     #[arg(long, value_name = "FILE", help_heading = "Store", requires = "etcd_certfile")]
     pub etcd_keyfile: Option<PathBuf>,
+    /// How values are encrypted where they are stored: an EncryptionConfiguration. Read again when it changes.
+    #[arg(long, value_name = "FILE", help_heading = "Store")]
+    pub encryption_provider_config: Option<PathBuf>,
     /// Where the keys begin.
     #[arg(long, value_name = "PREFIX", default_value = "/registry", help_heading = "Store")]
     pub etcd_prefix: String,
@@ -159,11 +163,10 @@ impl ApiserverArgs {
     pub fn options(self) -> Result<Options, Failure> {
         let store = match self.data_dir {
             Some(folder) => StoreOptions::Embedded(folder),
-            None => StoreOptions::Etcd {
+            None => StoreOptions::Etcd(etcd::Options {
                 servers: self.etcd_servers,
-                ca_file: self.etcd_cafile,
-                client: self.etcd_certfile.zip(self.etcd_keyfile).map(|(certificate, key)| Pair { certificate, key }),
-            },
+                files: etcd::Files { cafile: self.etcd_cafile, certfile: self.etcd_certfile, keyfile: self.etcd_keyfile },
+            }),
         };
         let request_header = self.requestheader_client_ca_file.map(|client_ca_file| RequestHeader {
             client_ca_file,
@@ -210,6 +213,7 @@ impl ApiserverArgs {
             max_requests_in_flight: self.max_requests_inflight,
             max_mutating_requests_in_flight: self.max_mutating_requests_inflight,
             store,
+            encryption_provider_config: self.encryption_provider_config,
             prefix: self.etcd_prefix,
             root_ca: None,
         })
