@@ -121,6 +121,10 @@ impl<'s> Walk<'s> {
 
     /// A null item of a list or map is Go's zero value.
     fn item(&mut self, value: &mut Value, schema: &'s Schema) -> Result<(), String> {
+        // The zero value of a time is null.
+        if value.is_null() && matches!(schema.format, Format::DateTime | Format::MicroTime) {
+            return Ok(());
+        }
         if value.is_null() && !schema.nullable {
             *value = match schema.kind {
                 Type::Object => Value::Object(Map::new()),
@@ -132,12 +136,7 @@ impl<'s> Walk<'s> {
                 Type::Any => Value::Null,
             };
         }
-        // The zero value of some texts, as times, is not one that can be read.
-        if value.as_str().is_some_and(str::is_empty) {
-            Ok(())
-        } else {
-            self.value(value, schema)
-        }
+        self.value(value, schema)
     }
 
     fn string(&mut self, value: &mut Value, schema: &'s Schema) -> Result<(), String> {

@@ -178,7 +178,7 @@ fn merge_ordered(object: &mut Object, patch: &mut Object, schema: Option<&Schema
         let old = list_of(object.get(name))?;
         let new = list_of(patch.get(name))?;
         check_order(new.unwrap_or_default(), &order, merge_key)?;
-        let before = keys_of(old.unwrap_or_default(), merge_key)?;
+        let before = live_order(old.unwrap_or_default(), new.unwrap_or_default(), merge_key)?;
         let merged = match (old, new) {
             (None, None) => continue,
             (Some(old), None) => old.to_vec(),
@@ -193,6 +193,34 @@ fn merge_ordered(object: &mut Object, patch: &mut Object, schema: Option<&Schema
         patch.swap_remove(name);
     }
     Ok(())
+}
+
+/// The order of the live list, by which items that the patch does not name find their place. Where the patch deletes
+/// items, upstream appends new ones into the room that they leave in that very list, so those have a place in it too.
+fn live_order(old: &[Value], new: &[Value], merge_key: &str) -> Result<HashMap<String, usize>, Fault> {
+    let mut order = keys_of(old, merge_key)?;
+    let (special, plain): (Vec<&Value>, Vec<&Value>) = new.iter().partition(|item| item.get(DIRECTIVE).is_some());
+    let deleted = special
+        .into_iter()
+        .filter(|item| item.get(DIRECTIVE).and_then(Value::as_str) == Some("delete"));
+    let deleted: Vec<&Value> = deleted.collect();
+    if merge_key.is_empty() || deleted.is_empty() {
+        return Ok(order);
+    }
+    let mut room = 0;
+    for item in deleted {
+        if order.remove(&key_of(item, merge_key)?).is_some() {
+            room += 1;
+        }
+    }
+    for item in plain {
+        let key = key_of(item, merge_key)?;
+        if room > 0 && !order.contains_key(&key) {
+            order.insert(key, old.len());
+            room -= 1;
+        }
+    }
+    Ok(order)
 }
 
 fn list_of(value: Option<&Value>) -> Result<Option<&[Value]>, Fault> {
@@ -617,6 +645,18 @@ mod tests {
                 json!({"items": [{"name": "a"}, {"name": "b"}]}),
                 json!({"$setElementOrder/items": [{"name": "b"}], "items": [{"$patch": "delete", "name": "a"}]}),
                 json!({"items": [{"name": "b"}]}),
+            ),
+            (
+                "$setElementOrder, a deletion and an addition",
+                json!({"items": [{"name": 1}, {"name": 2}, {"name": 4}]}),
+                json!({"$setElementOrder/items": [{"name": 2}, {"name": 3}], "items": [{"name": 3}, {"name": 1, "$patch": "delete"}]}),
+                json!({"items": [{"name": 2}, {"name": 4}, {"name": 3}]}),
+            ),
+            (
+                "$setElementOrder and a replaced list",
+                json!({"items": [{"name": 1}]}),
+                json!({"$setElementOrder/items": [{"name": 2}], "items": [{"$patch": "replace"}, {"name": 2}]}),
+                json!({"items": [{"name": 2}]}),
             ),
             (
                 "$setElementOrder of a new list",
