@@ -78,12 +78,16 @@ fn asked(resource: &str, name: &str) -> Attributes {
     })
 }
 
-fn authorize(criterion: &mut Criterion) {
-    let user = User {
+fn user() -> User {
+    User {
         name: "somebody".into(),
         groups: (0..GROUPS).map(|group| format!("group-{group}")).collect(),
         ..User::default()
-    };
+    }
+}
+
+fn authorize(criterion: &mut Criterion) {
+    let user = user();
     for (shape, name) in [
         (Shape::Elsewhere, "elsewhere"),
         (Shape::Held, "held"),
@@ -107,7 +111,7 @@ fn authorize(criterion: &mut Criterion) {
     }
 }
 
-/// What a change costs while ten thousand bindings are in force.
+/// What a change costs, and the first decision after it, for somebody who holds all that is bound.
 fn change(criterion: &mut Criterion) {
     for bindings in [FEW, MANY] {
         let authorizer = Authorizer::new([Mode::Rbac]);
@@ -125,6 +129,17 @@ fn change(criterion: &mut Criterion) {
             let put = |policy: &mut Policy| policy.put_binding(Binding::clone(&binding));
             bencher.iter(|| authorizer.rbac.update(put));
         });
+        let (user, asked) = (user(), asked("r7", "web"));
+        criterion.bench_function(
+            &format!("put a binding, then authorize/{bindings} bindings"),
+            |bencher| {
+                let put = |policy: &mut Policy| policy.put_binding(Binding::clone(&binding));
+                bencher.iter(|| {
+                    authorizer.rbac.update(put);
+                    authorizer.authorize(&user, &asked)
+                });
+            },
+        );
     }
     criterion.bench_function("build/10000 bindings", |bencher| {
         bencher.iter(|| policy(Shape::Held, MANY));

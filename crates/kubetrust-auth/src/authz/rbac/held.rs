@@ -105,20 +105,20 @@ impl Policy {
         }
     }
 
-    /// Sorts the rules of all roles by resource. A rule that says what another has said already would change no decision
-    /// and is left out: a role that is bound a thousand times counts once.
+    /// Sorts the rules of the roles by resource. A role that is bound a thousand times counts once, and so does a rule that
+    /// says what another has said already: they would change no decision.
     fn rights<'a>(&self, grants: impl Iterator<Item = &'a Grant>) -> Rights {
         let mut rights = Rights::default();
-        let (mut seen, mut failed) = (HashSet::new(), HashSet::new());
+        let (mut roles, mut rules) = (HashSet::new(), HashSet::new());
         for grant in grants {
-            match self.rules_of(&grant.binding.role, &grant.binding.namespace) {
-                Err(error) => {
-                    if failed.insert(error.clone()) {
-                        rights.errors.push(error);
-                    }
-                }
-                Ok(rules) => {
-                    for rule in rules.iter().filter(|rule| seen.insert(Arc::clone(rule))) {
+            let role = &grant.binding.role;
+            if !roles.insert((&role.kind, &role.name)) {
+                continue;
+            }
+            match self.rules_of(role, &grant.binding.namespace) {
+                Err(error) => rights.errors.push(error),
+                Ok(found) => {
+                    for rule in found.iter().filter(|rule| rules.insert(Arc::clone(rule))) {
                         rights.add(&Arc::new(Right {
                             rule: Arc::clone(rule),
                             grant: grant.clone(),
