@@ -22,6 +22,10 @@ const BATCH: usize = 256;
 /// Bytes of values after which a transaction takes no more requests.
 const BATCH_BYTES: usize = 8 << 20;
 
+/// How long a transaction waits for as many requests as the last one had: those who were just answered come again, and
+/// a write of the disk that takes ten times as long is better made for all of them.
+const LINGER: Duration = Duration::from_micros(300);
+
 /// How long it sleeps at most when nothing is asked of it.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -137,13 +141,15 @@ impl Writer {
 
     /// Works until it is told to stop; then the file is closed, and the folder free.
     pub(super) fn run(mut self, queue: &Receiver<Queued>) {
+        let mut last = 0;
         loop {
             let first = match queue.recv_timeout(self.patience()) {
                 Ok(queued) => Some(queued),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            let (batch, stop) = gather(first, queue);
+            let (batch, stop) = gather(first, queue, last);
+            last = batch.len();
             self.work(batch);
             if stop {
                 break;
@@ -407,8 +413,10 @@ impl Writer {
     }
 }
 
-/// What waits, up to the bounds of a transaction; and whether the end of all work is among it.
-fn gather(first: Option<Queued>, queue: &Receiver<Queued>) -> (Vec<Queued>, bool) {
+/// What waits, up to the bounds of a transaction, and a moment for as many as are expected; and whether the end of all
+/// work is among it.
+fn gather(first: Option<Queued>, queue: &Receiver<Queued>, expected: usize) -> (Vec<Queued>, bool) {
+    let deadline = Instant::now() + LINGER;
     let mut batch = Vec::new();
     let mut bytes = 0;
     let mut next = first;
@@ -422,7 +430,14 @@ fn gather(first: Option<Queued>, queue: &Receiver<Queued>) -> (Vec<Queued>, bool
         if batch.len() >= BATCH || bytes >= BATCH_BYTES {
             break;
         }
-        next = queue.try_recv().ok();
+        next = match queue.try_recv() {
+            Ok(queued) => Some(queued),
+            Err(_) if batch.len() < expected => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                queue.recv_timeout(left).ok()
+            }
+            Err(_) => None,
+        };
     }
     (batch, false)
 }
