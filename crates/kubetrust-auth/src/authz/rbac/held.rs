@@ -109,16 +109,16 @@ impl Policy {
     /// says what another has said already: they would change no decision.
     fn rights<'a>(&self, grants: impl Iterator<Item = &'a Grant>) -> Rights {
         let mut rights = Rights::default();
-        let (mut roles, mut rules) = (HashSet::new(), HashSet::new());
+        let (mut read, mut said) = (HashSet::new(), HashSet::new());
         for grant in grants {
             let role = &grant.binding.role;
-            if !roles.insert((&role.kind, &role.name)) {
+            if !read.insert((&role.kind, &role.name)) {
                 continue;
             }
             match self.rules_of(role, &grant.binding.namespace) {
                 Err(error) => rights.errors.push(error),
                 Ok(found) => {
-                    for rule in found.iter().filter(|rule| rules.insert(Arc::clone(rule))) {
+                    for rule in found.iter().filter(|rule| said.insert(Arc::clone(rule))) {
                         rights.add(&Arc::new(Right {
                             rule: Arc::clone(rule),
                             grant: grant.clone(),
