@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use kubetrust_api::meta;
 use kubetrust_api::resource::{self, Resource};
 use kubetrust_api::status::Status;
-use kubetrust_api::{default, strategy};
 use kubetrust_store::{Change, Expect, Outcome, Write};
 use serde_json::Value;
 
@@ -19,9 +18,10 @@ pub(crate) use policy::aggregate as aggregate_roles;
 use crate::admission::Admission;
 use crate::registry::Registry;
 use crate::registry::cache::status_of;
+use crate::registry::create::prepare;
 use crate::registry::object::to_stored;
 use crate::registry::target::Target;
-use crate::registry::write::{Writer, new_uid};
+use crate::registry::write::Writer;
 
 /// Objects that are created in one transaction.
 const AT_ONCE: usize = 100;
@@ -72,10 +72,7 @@ impl New {
 pub(crate) async fn create_all(registry: &Registry, new: Vec<New>, now: Timestamp) -> Result<(), Status> {
     let mut prepared = Vec::with_capacity(new.len());
     for mut new in new {
-        default::apply(new.resource, &mut new.object);
-        strategy::prepare_for_create(new.resource, &mut new.object);
-        meta::set(&mut new.object, "uid", new_uid());
-        meta::set(&mut new.object, "creationTimestamp", meta::time(now));
+        prepare(new.resource, now, &mut new.object);
         let text = to_stored(&new.object).ok_or_else(|| Status::internal("a default object has no metadata"))?;
         let key = registry.key(&new.target());
         let value = registry.cache().seal(new.resource.storage, &key, text.into())?;

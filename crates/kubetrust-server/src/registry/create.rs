@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use kubetrust_api::meta;
-use kubetrust_api::resource::Scope;
+use kubetrust_api::resource::{Resource, Scope};
 use kubetrust_api::status::Status;
 use kubetrust_api::{default, strategy, validate};
 use kubetrust_store::Expect;
@@ -36,10 +37,7 @@ impl Registry {
             if generated {
                 metadata_mut(&mut object).insert("name".into(), generated_name(&base).into());
             }
-            default::apply(resource, &mut object);
-            strategy::prepare_for_create(resource, &mut object);
-            meta::set(&mut object, "uid", new_uid());
-            meta::set(&mut object, "creationTimestamp", meta::time(writer.now));
+            prepare(resource, writer.now, &mut object);
             match self.create_named(target, writer, object).await {
                 Err(status) if generated && status.reason == "AlreadyExists" => {}
                 other => return other,
@@ -90,6 +88,15 @@ impl Registry {
 pub(super) fn unstored(object: &Value) -> Result<Arc<Object>, Status> {
     let bytes = super::object::to_stored(object).ok_or_else(|| Status::internal("the object has no metadata"))?;
     Ok(Arc::new(Object::unstored(bytes)))
+}
+
+/// What the server writes into a new object. Some defaults are made from the UID, so it is there before them.
+pub(crate) fn prepare(resource: &Resource, now: Timestamp, object: &mut Value) {
+    strategy::wipe_system_fields(object);
+    meta::set(object, "uid", new_uid());
+    meta::set(object, "creationTimestamp", meta::time(now));
+    default::apply(resource, object);
+    strategy::prepare_for_create(resource, object);
 }
 
 /// Puts the object into the namespace of the request; 400 where it says another.

@@ -66,6 +66,8 @@ impl Registry {
         let subresource = target.subresource.map_or("", |subresource| subresource.name);
         default::apply(resource, &mut new);
         parts::prepare_for_update(resource, subresource, &mut new, before);
+        // What is checked is a change of what was found: whoever named no version means that one.
+        meta::set(&mut new, "resourceVersion", old.revision.to_string());
         let mut operation = Operation {
             user: writer.user,
             verb: Verb::Update,
