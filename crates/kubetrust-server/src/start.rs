@@ -51,7 +51,7 @@ pub enum StartError {
     /// The store, once it is open.
     #[error("the store can't be read: {0}")]
     Store(#[from] kubetrust_store::Error),
-    /// An admission plugin that there is none of.
+    /// The lists of admission plugins.
     #[error(transparent)]
     Plugin(#[from] PluginListError),
     /// The address.

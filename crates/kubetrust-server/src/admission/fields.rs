@@ -53,7 +53,14 @@ mod tests {
 
     #[test]
     fn no_shape_of_an_object_is_a_panic() {
-        for mut object in [json!(null), json!(1), json!("x"), json!([]), json!({"spec": 1}), json!({"spec": []})] {
+        for mut object in [
+            json!(null),
+            json!(1),
+            json!("x"),
+            json!([]),
+            json!({"spec": 1}),
+            json!({"spec": []}),
+        ] {
             assert!(spec_mut(&mut object).is_none(), "{object}");
         }
         for mut object in [json!({}), json!({"spec": null}), json!({"spec": {}})] {

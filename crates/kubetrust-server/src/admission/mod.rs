@@ -28,7 +28,7 @@ pub use default_toleration_seconds::DefaultTolerationSeconds;
 pub use namespace_lifecycle::NamespaceLifecycle;
 pub use node_restriction::NodeRestriction;
 pub use owner_references::OwnerReferencesPermissionEnforcement;
-pub use plugins::{PluginListError, PluginListError as UnknownPlugin, default_plugins};
+pub use plugins::{PluginListError, default_plugins};
 pub use priority::{Priority, SYSTEM_CLASSES};
 pub use rbac_escalation::RbacEscalation;
 pub use service_account::ServiceAccount;
@@ -46,6 +46,7 @@ pub enum Verb {
 
 impl Verb {
     /// As messages and webhooks name it: `CREATE`.
+    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Create => "CREATE",
@@ -80,23 +81,25 @@ pub struct Operation<'a> {
 
 impl Operation<'_> {
     /// Whether it is about this resource, without a subresource.
+    #[must_use]
     pub fn is(&self, group: &str, plural: &str) -> bool {
         self.is_subresource(group, plural, "")
     }
 
     /// Whether it is about this subresource.
+    #[must_use]
     pub fn is_subresource(&self, group: &str, plural: &str, subresource: &str) -> bool {
-        self.resource.group == group
-            && self.resource.plural == plural
-            && self.subresource() == subresource
+        self.resource.group == group && self.resource.plural == plural && self.subresource() == subresource
     }
 
     /// The subresource's name, or empty.
+    #[must_use]
     pub fn subresource(&self) -> &'static str {
         self.subresource.map_or("", |subresource| subresource.name)
     }
 
     /// 403 from a plugin.
+    #[must_use]
     pub fn forbidden(&self, why: &str) -> Status {
         Status::forbidden(self.resource.group, self.resource.plural, self.known_name(), why)
     }
@@ -104,7 +107,11 @@ impl Operation<'_> {
     /// The name, as far as it is known: that of the object, or what it is to begin with (`NewForbidden` of
     /// `apiserver/pkg/admission/errors.go`).
     fn known_name(&self) -> &str {
-        let known = [self.name, meta::name(&self.object), meta::text(&self.object, "generateName")];
+        let known = [
+            self.name,
+            meta::name(&self.object),
+            meta::text(&self.object, "generateName"),
+        ];
         known.into_iter().find(|name| !name.is_empty()).unwrap_or("Unknown")
     }
 }
@@ -133,7 +140,10 @@ pub struct Admission {
 
 impl std::fmt::Debug for Admission {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_list().entries(self.plugins.iter().map(|plugin| plugin.name())).finish()
+        formatter
+            .debug_list()
+            .entries(self.plugins.iter().map(|plugin| plugin.name()))
+            .finish()
     }
 }
 
@@ -145,6 +155,7 @@ pub struct Admitted {
 
 impl Admitted {
     /// A write of the server itself, as the default policy at its start: no user asked for it.
+    #[must_use]
     pub fn by_the_server(object: Value) -> Self {
         Self { object }
     }
@@ -155,11 +166,13 @@ impl Admitted {
     }
 
     /// The object.
+    #[must_use]
     pub fn object(&self) -> &Value {
         &self.object
     }
 
     /// The object.
+    #[must_use]
     pub fn into_object(self) -> Value {
         self.object
     }
@@ -167,6 +180,7 @@ impl Admitted {
 
 impl Admission {
     /// These plugins, in the order that they run in.
+    #[must_use]
     pub fn new(plugins: Vec<Box<dyn Plugin>>) -> Self {
         Self { plugins }
     }
@@ -184,6 +198,8 @@ impl Admission {
         for plugin in &self.plugins {
             plugin.validate(&operation).await?;
         }
-        Ok(Admitted { object: operation.object })
+        Ok(Admitted {
+            object: operation.object,
+        })
     }
 }

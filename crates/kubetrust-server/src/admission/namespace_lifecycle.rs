@@ -20,7 +20,9 @@ pub struct NamespaceLifecycle {
 impl NamespaceLifecycle {
     /// Looks namespaces up in a registry.
     pub fn new(registry: &Registry) -> Self {
-        Self { objects: Objects::new(registry) }
+        Self {
+            objects: Objects::new(registry),
+        }
     }
 
     async fn admit(&self, operation: &Operation<'_>) -> Result<(), Status> {

@@ -33,7 +33,9 @@ impl Objects {
     /// All objects of a resource, as the cache has them.
     pub fn all(&self, storage: &str) -> impl Iterator<Item = Arc<Value>> {
         let table = self.0.cache().table(storage);
-        let items = table.map(|table| table.snapshot(table.prefix(), None, 0).items).unwrap_or_default();
+        let items = table
+            .map(|table| table.snapshot(table.prefix(), None, 0).items)
+            .unwrap_or_default();
         items.into_iter().map(|(_, object)| object.value())
     }
 }

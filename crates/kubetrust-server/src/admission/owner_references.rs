@@ -1,5 +1,5 @@
-//! `OwnerReferencesPermissionEnforcement`: who gives an object another owner may delete it, since its owner's end is its
-//! own, and who holds an owner back may change the owner's finalizers (`plugin/pkg/admission/gc`).
+//! `OwnerReferencesPermissionEnforcement`: who gives an object another owner may delete it, since its owner's end is
+//! its own, and who holds an owner back may change the owner's finalizers (`plugin/pkg/admission/gc`).
 
 use std::sync::Arc;
 
@@ -14,6 +14,10 @@ use serde_json::Value;
 use super::fields::{same, text};
 use super::{Operation, Plugin, Verb};
 
+/// Why a reference is refused that holds an owner back whose finalizers the user can't change.
+const NOT_FINALIZABLE: &str =
+    "cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on";
+
 /// The plugin.
 #[derive(Debug)]
 pub struct OwnerReferencesPermissionEnforcement {
@@ -23,7 +27,9 @@ pub struct OwnerReferencesPermissionEnforcement {
 impl OwnerReferencesPermissionEnforcement {
     /// Asks an authorizer.
     pub fn new(authorizer: &Arc<Authorizer>) -> Self {
-        Self { authorizer: Arc::clone(authorizer) }
+        Self {
+            authorizer: Arc::clone(authorizer),
+        }
     }
 
     fn check(&self, operation: &Operation<'_>) -> Result<(), Status> {
@@ -37,7 +43,11 @@ impl OwnerReferencesPermissionEnforcement {
             return Ok(());
         }
         if operation.verb == Verb::Update {
-            self.require(operation, deletion(operation), "cannot set an ownerRef on a resource you can't delete")?;
+            self.require(
+                operation,
+                deletion(operation),
+                "cannot set an ownerRef on a resource you can't delete",
+            )?;
         }
         self.check_blocking(operation, old.unwrap_or_default(), new)
     }
@@ -50,12 +60,25 @@ impl OwnerReferencesPermissionEnforcement {
         for reference in blocking {
             let owners = owner_resources(reference).map_err(|why| {
                 let (version, kind) = (text(reference, "apiVersion"), text(reference, "kind"));
-                operation.forbidden(&format!("cannot set blockOwnerDeletion in this case because cannot find RESTMapping for APIVersion {version} Kind {kind}: {why}"))
+                operation.forbidden(&format!(
+                    "cannot set blockOwnerDeletion in this case \
+                     because cannot find RESTMapping for APIVersion {version} Kind {kind}: {why}"
+                ))
             })?;
             for owner in owners {
-                let namespace = if owner.scope == Scope::Namespaced { operation.namespace } else { "" };
-                let asked = finalizers(owner.group, owner.version, owner.plural, namespace, text(reference, "name"));
-                self.require(operation, asked, "cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on")?;
+                let namespace = if owner.scope == Scope::Namespaced {
+                    operation.namespace
+                } else {
+                    ""
+                };
+                let asked = finalizers(
+                    owner.group,
+                    owner.version,
+                    owner.plural,
+                    namespace,
+                    text(reference, "name"),
+                );
+                self.require(operation, asked, NOT_FINALIZABLE)?;
             }
         }
         Ok(())
@@ -70,7 +93,8 @@ impl OwnerReferencesPermissionEnforcement {
     }
 
     fn ask(&self, operation: &Operation<'_>, attributes: ResourceAttributes) -> Decision {
-        self.authorizer.authorize(operation.user, &Attributes::Resource(attributes))
+        self.authorizer
+            .authorize(operation.user, &Attributes::Resource(attributes))
     }
 }
 
@@ -82,7 +106,10 @@ fn differ(old: &[Value], new: &[Value]) -> bool {
 fn newly_blocks(reference: &Value, old: &[Value]) -> bool {
     let blocks = |reference: &Value| reference["blockOwnerDeletion"] == true;
     // As upstream: of several references with one UID, the last counts.
-    let before = old.iter().rev().find(|before| text(before, "uid") == text(reference, "uid"));
+    let before = old
+        .iter()
+        .rev()
+        .find(|before| text(before, "uid") == text(reference, "uid"));
     blocks(reference) && !before.is_some_and(blocks)
 }
 
@@ -97,7 +124,11 @@ fn owner_resources(reference: &Value) -> Result<Vec<&'static Resource>, String> 
     let is_meant = |row: &&Resource| row.group == group && row.version == version && row.kind == kind;
     let found: Vec<&Resource> = TABLE.iter().filter(is_meant).collect();
     if found.is_empty() {
-        return Err(format!("no matches for kind {} in version {}", go_quoted(kind), go_quoted(api_version)));
+        return Err(format!(
+            "no matches for kind {} in version {}",
+            go_quoted(kind),
+            go_quoted(api_version)
+        ));
     }
     Ok(found)
 }
@@ -112,7 +143,12 @@ fn deletion(operation: &Operation<'_>) -> ResourceAttributes {
         resource: resource.plural.into(),
         subresource: operation.subresource().into(),
         // A namespace lies in itself.
-        namespace: if is_namespace { operation.name } else { operation.namespace }.into(),
+        namespace: if is_namespace {
+            operation.name
+        } else {
+            operation.namespace
+        }
+        .into(),
         name: operation.name.into(),
         ..ResourceAttributes::default()
     }

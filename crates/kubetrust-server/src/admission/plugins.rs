@@ -22,17 +22,27 @@ type Make = fn(&Registry, &Arc<Authorizer>) -> Box<dyn Plugin>;
 /// The plugins that the flags know, in the order that they run in. Each is on: two of them (`NodeRestriction`,
 /// `OwnerReferencesPermissionEnforcement`) are not so upstream, where kubeadm and others turn them on.
 const PLUGINS: [(&str, Make); 9] = [
-    ("NamespaceLifecycle", |registry, _| Box::new(NamespaceLifecycle::new(registry))),
+    ("NamespaceLifecycle", |registry, _| {
+        Box::new(NamespaceLifecycle::new(registry))
+    }),
     ("ServiceAccount", |registry, _| Box::new(ServiceAccount::new(registry))),
-    ("NodeRestriction", |registry, authorizer| Box::new(NodeRestriction::new(registry, authorizer))),
+    ("NodeRestriction", |registry, authorizer| {
+        Box::new(NodeRestriction::new(registry, authorizer))
+    }),
     ("Priority", |registry, _| Box::new(Priority::new(registry))),
     ("DefaultTolerationSeconds", |_, _| Box::new(DefaultTolerationSeconds)),
     ("OwnerReferencesPermissionEnforcement", |_, authorizer| {
         Box::new(OwnerReferencesPermissionEnforcement::new(authorizer))
     }),
-    ("CertificateApproval", |_, authorizer| Box::new(CertificateApproval::new(authorizer))),
-    ("CertificateSigning", |_, authorizer| Box::new(CertificateSigning::new(authorizer))),
-    ("CertificateSubjectRestriction", |_, _| Box::new(CertificateSubjectRestriction)),
+    ("CertificateApproval", |_, authorizer| {
+        Box::new(CertificateApproval::new(authorizer))
+    }),
+    ("CertificateSigning", |_, authorizer| {
+        Box::new(CertificateSigning::new(authorizer))
+    }),
+    ("CertificateSubjectRestriction", |_, _| {
+        Box::new(CertificateSubjectRestriction)
+    }),
 ];
 
 /// Lists of plugins that can't be followed.
@@ -64,7 +74,9 @@ pub fn default_plugins(
     if let Some(name) = enable.iter().find(|name| disable.contains(name)) {
         return Err(PluginListError::Overlapping(name.clone()));
     }
-    let on = PLUGINS.iter().filter(|(name, _)| !disable.iter().any(|off| off == name));
+    let on = PLUGINS
+        .iter()
+        .filter(|(name, _)| !disable.iter().any(|off| off == name));
     let mut plugins: Vec<Box<dyn Plugin>> = on.map(|(_, make)| make(registry, authorizer)).collect();
     plugins.push(Box::new(CertificateRequester));
     plugins.push(Box::new(RbacEscalation::new(authorizer)));
@@ -72,6 +84,13 @@ pub fn default_plugins(
 }
 
 fn check_names(flag: &'static str, names: &[String]) -> Result<(), PluginListError> {
-    let unknown = names.iter().find(|given| !PLUGINS.iter().any(|(name, _)| name == given));
-    unknown.map_or(Ok(()), |given| Err(PluginListError::Unknown { flag, given: given.clone() }))
+    let unknown = names
+        .iter()
+        .find(|given| !PLUGINS.iter().any(|(name, _)| name == given));
+    unknown.map_or(Ok(()), |given| {
+        Err(PluginListError::Unknown {
+            flag,
+            given: given.clone(),
+        })
+    })
 }

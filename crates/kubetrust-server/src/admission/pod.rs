@@ -89,7 +89,10 @@ pub(super) fn node(pod: &Value) -> &str {
 /// Its service account, also by the field's old name.
 pub(super) fn service_account(pod: &Value) -> &str {
     let spec = &pod["spec"];
-    [text(spec, "serviceAccountName"), text(spec, "serviceAccount")].into_iter().find(|name| !name.is_empty()).unwrap_or_default()
+    [text(spec, "serviceAccountName"), text(spec, "serviceAccount")]
+        .into_iter()
+        .find(|name| !name.is_empty())
+        .unwrap_or_default()
 }
 
 fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
@@ -113,7 +116,9 @@ pub(super) fn refers_to_secrets(pod: &Value) -> bool {
     each(&pod["spec"], "imagePullSecrets").any(|secret| text_at(secret, "/name").is_some())
         || in_environment(pod, "/secretRef/name", "/valueFrom/secretKeyRef/name")
         || each(&pod["spec"], "volumes").any(|volume| {
-            VOLUME_SECRETS.iter().any(|(source, name)| text_at(&volume[*source], name).is_some())
+            VOLUME_SECRETS
+                .iter()
+                .any(|(source, name)| text_at(&volume[*source], name).is_some())
                 || projected(volume).any(|source| text_at(source, "/secret/name").is_some())
         })
 }
@@ -128,7 +133,8 @@ fn refers_to_config_maps(pod: &Value) -> bool {
 
 /// Whether it has the token of its service account in a volume.
 pub(super) fn has_token(pod: &Value) -> bool {
-    each(&pod["spec"], "volumes").any(|volume| projected(volume).any(|source| source["serviceAccountToken"].is_object()))
+    each(&pod["spec"], "volumes")
+        .any(|volume| projected(volume).any(|source| source["serviceAccountToken"].is_object()))
 }
 
 /// What it refers to, if anything: a pod that a kubelet may create refers to nothing. An error for a volume of unknown
@@ -168,7 +174,11 @@ fn volume_reference(volume: &Value) -> Result<Option<&'static str>, String> {
         return Ok(None);
     }
     // The two spaces are upstream's.
-    if OWN_VOLUMES.iter().any(has) { Ok(None) } else { Err(format!("unknown volume type for volume  {name}")) }
+    if OWN_VOLUMES.iter().any(has) {
+        Ok(None)
+    } else {
+        Err(format!("unknown volume type for volume  {name}"))
+    }
 }
 
 #[cfg(test)]
@@ -179,8 +189,10 @@ mod tests {
 
     #[test]
     fn every_way_of_referring_is_found() {
-        let named = |field: &str| json!({"volumes": [{"name": "v", field: {"secretName": "s", "secretRef": {"name": "s"}, "nodePublishSecretRef": {"name": "s"}}}]});
-        let in_source = |field: &str| json!({"volumes": [{"name": "v", "projected": {"sources": [{field: {"name": "n"}}]}}]});
+        let secret = json!({"secretName": "s", "secretRef": {"name": "s"}, "nodePublishSecretRef": {"name": "s"}});
+        let named = |field: &str| json!({"volumes": [{"name": "v", field: secret}]});
+        let in_source =
+            |field: &str| json!({"volumes": [{"name": "v", "projected": {"sources": [{field: {"name": "n"}}]}}]});
         let container = |list: &str, container: Value| json!({list: [container]});
         let mut cases = vec![
             (json!({}), Ok(None)),
@@ -191,32 +203,91 @@ mod tests {
             (json!({"resourceClaims": [{"name": "c"}]}), Ok(Some("resourceclaims"))),
             (in_source("secret"), Ok(Some("secrets"))),
             (in_source("configMap"), Ok(Some("configmaps"))),
-            (in_source("serviceAccountToken"), Ok(Some("serviceaccounts (via projected volumes)"))),
+            (
+                in_source("serviceAccountToken"),
+                Ok(Some("serviceaccounts (via projected volumes)")),
+            ),
             (in_source("clusterTrustBundle"), Ok(Some("clustertrustbundles"))),
             (in_source("podCertificate"), Ok(Some("podcertificates"))),
             (in_source("downwardAPI"), Ok(None)),
-            (in_source("news"), Err(r#"unknown source for projected volume "v""#.to_owned())),
-            (json!({"volumes": [{"name": "v", "configMap": {}}]}), Ok(Some("configmaps (via configmap volumes)"))),
-            (json!({"volumes": [{"name": "v", "configMap": {"name": "c"}}]}), Ok(Some("configmaps"))),
-            (json!({"volumes": [{"name": "v", "secret": {}}]}), Ok(Some("secrets (via secret volumes)"))),
-            (json!({"volumes": [{"name": "v", "csi": {"driver": "d"}}]}), Ok(Some("csidrivers (via CSI volumes)"))),
-            (json!({"volumes": [{"name": "v", "glusterfs": {}}]}), Ok(Some("endpoints (via glusterFS volumes)"))),
-            (json!({"volumes": [{"name": "v", "persistentVolumeClaim": {}}]}), Ok(Some("persistentvolumeclaims"))),
-            (json!({"volumes": [{"name": "v", "ephemeral": {}}]}), Ok(Some("persistentvolumeclaims (via ephemeral volumes)"))),
-            (json!({"volumes": [{"name": "v", "azureFile": {}}]}), Ok(Some("secrets (via azureFile volumes)"))),
-            (json!({"volumes": [{"name": "v"}]}), Err(r#"unknown volume type for volume  "v""#.to_owned())),
-            (json!({"volumes": [{"name": "v", "news": {}}]}), Err(r#"unknown volume type for volume  "v""#.to_owned())),
+            (
+                in_source("news"),
+                Err(r#"unknown source for projected volume "v""#.to_owned()),
+            ),
+            (
+                json!({"volumes": [{"name": "v", "configMap": {}}]}),
+                Ok(Some("configmaps (via configmap volumes)")),
+            ),
+            (
+                json!({"volumes": [{"name": "v", "configMap": {"name": "c"}}]}),
+                Ok(Some("configmaps")),
+            ),
+            (
+                json!({"volumes": [{"name": "v", "secret": {}}]}),
+                Ok(Some("secrets (via secret volumes)")),
+            ),
+            (
+                json!({"volumes": [{"name": "v", "csi": {"driver": "d"}}]}),
+                Ok(Some("csidrivers (via CSI volumes)")),
+            ),
+            (
+                json!({"volumes": [{"name": "v", "glusterfs": {}}]}),
+                Ok(Some("endpoints (via glusterFS volumes)")),
+            ),
+            (
+                json!({"volumes": [{"name": "v", "persistentVolumeClaim": {}}]}),
+                Ok(Some("persistentvolumeclaims")),
+            ),
+            (
+                json!({"volumes": [{"name": "v", "ephemeral": {}}]}),
+                Ok(Some("persistentvolumeclaims (via ephemeral volumes)")),
+            ),
+            (
+                json!({"volumes": [{"name": "v", "azureFile": {}}]}),
+                Ok(Some("secrets (via azureFile volumes)")),
+            ),
+            (
+                json!({"volumes": [{"name": "v"}]}),
+                Err(r#"unknown volume type for volume  "v""#.to_owned()),
+            ),
+            (
+                json!({"volumes": [{"name": "v", "news": {}}]}),
+                Err(r#"unknown volume type for volume  "v""#.to_owned()),
+            ),
         ];
-        cases.extend(VOLUME_SECRETS.iter().map(|(field, _)| (named(field), Ok(Some("secrets")))));
-        cases.extend(OWN_VOLUMES.iter().map(|field| (json!({"volumes": [{"name": "v", *field: {}}]}), Ok(None))));
+        cases.extend(
+            VOLUME_SECRETS
+                .iter()
+                .map(|(field, _)| (named(field), Ok(Some("secrets")))),
+        );
+        cases.extend(
+            OWN_VOLUMES
+                .iter()
+                .map(|field| (json!({"volumes": [{"name": "v", *field: {}}]}), Ok(None))),
+        );
         for list in CONTAINERS {
             let variable = |from: Value| json!({"env": [{"name": "A", "valueFrom": from}]});
             cases.extend([
-                (container(list, variable(json!({"secretKeyRef": {"name": "s"}}))), Ok(Some("secrets"))),
-                (container(list, json!({"envFrom": [{"secretRef": {"name": "s"}}]})), Ok(Some("secrets"))),
-                (container(list, variable(json!({"configMapKeyRef": {"name": "c"}}))), Ok(Some("configmaps"))),
-                (container(list, json!({"envFrom": [{"configMapRef": {"name": "c"}}]})), Ok(Some("configmaps"))),
-                (container(list, variable(json!({"fieldRef": {"fieldPath": "metadata.name"}}))), Ok(None)),
+                (
+                    container(list, variable(json!({"secretKeyRef": {"name": "s"}}))),
+                    Ok(Some("secrets")),
+                ),
+                (
+                    container(list, json!({"envFrom": [{"secretRef": {"name": "s"}}]})),
+                    Ok(Some("secrets")),
+                ),
+                (
+                    container(list, variable(json!({"configMapKeyRef": {"name": "c"}}))),
+                    Ok(Some("configmaps")),
+                ),
+                (
+                    container(list, json!({"envFrom": [{"configMapRef": {"name": "c"}}]})),
+                    Ok(Some("configmaps")),
+                ),
+                (
+                    container(list, variable(json!({"fieldRef": {"fieldPath": "metadata.name"}}))),
+                    Ok(None),
+                ),
             ]);
         }
         for (spec, expected) in cases {

@@ -18,8 +18,10 @@ const PREEMPTION: &str = "PreemptLowerPriority";
 
 /// The classes that every cluster has, with their values (`pkg/apis/scheduling/v1/helpers.go`). Validation lets nobody
 /// change them, so they are known also where nobody has stored them.
-pub const SYSTEM_CLASSES: [(&str, i64); 2] =
-    [("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)];
+pub const SYSTEM_CLASSES: [(&str, i64); 2] = [
+    ("system-node-critical", 2_000_001_000),
+    ("system-cluster-critical", 2_000_000_000),
+];
 
 /// The plugin.
 #[derive(Debug)]
@@ -37,7 +39,9 @@ struct Resolved {
 impl Priority {
     /// Looks classes up in a registry.
     pub fn new(registry: &Registry) -> Self {
-        Self { objects: Objects::new(registry) }
+        Self {
+            objects: Objects::new(registry),
+        }
     }
 
     async fn admit(&self, operation: &mut Operation<'_>) -> Result<(), Status> {
@@ -66,14 +70,21 @@ impl Priority {
         let system = SYSTEM_CLASSES.iter().find(|(name, _)| *name == wanted);
         match (self.objects.find("priorityclasses", "", wanted).await?, system) {
             (Some(class), _) => Ok(Resolved::of(&class)),
-            (None, Some((name, value))) => Ok(Resolved { class: (*name).to_owned(), value: *value, ..Resolved::none() }),
+            (None, Some((name, value))) => Ok(Resolved {
+                class: (*name).to_owned(),
+                value: *value,
+                ..Resolved::none()
+            }),
             (None, None) => Err(operation.forbidden(&format!("no PriorityClass with name {wanted} was found"))),
         }
     }
 
     /// The class of pods that name none: the least, should there be several.
     fn default_class(&self) -> Option<Arc<Value>> {
-        let defaults = self.objects.all("priorityclasses").filter(|class| class["globalDefault"] == true);
+        let defaults = self
+            .objects
+            .all("priorityclasses")
+            .filter(|class| class["globalDefault"] == true);
         defaults.min_by_key(|class| class["value"].as_i64().unwrap_or_default())
     }
 
@@ -90,8 +101,9 @@ impl Priority {
         match self.default_class() {
             Some(other) if operation.verb == Verb::Create || meta::name(&other) != meta::name(&operation.object) => {
                 let name = meta::name(&other);
-                Err(operation
-                    .forbidden(&format!("PriorityClass {name} is already marked as default. Only one default can exist")))
+                Err(operation.forbidden(&format!(
+                    "PriorityClass {name} is already marked as default. Only one default can exist"
+                )))
             }
             _ => Ok(()),
         }
@@ -104,26 +116,47 @@ impl Resolved {
         Self {
             class: meta::name(class).to_owned(),
             value: class["value"].as_i64().unwrap_or_default(),
-            preemption: if preemption.is_empty() { PREEMPTION.into() } else { preemption.into() },
+            preemption: if preemption.is_empty() {
+                PREEMPTION.into()
+            } else {
+                preemption.into()
+            },
         }
     }
 
     fn none() -> Self {
-        Self { class: String::new(), value: 0, preemption: PREEMPTION.into() }
+        Self {
+            class: String::new(),
+            value: 0,
+            preemption: PREEMPTION.into(),
+        }
     }
 }
 
 /// Writes the class, the value and the policy; a pod can't have others of its own.
-fn set(operation: &mut Operation<'_>, Resolved { class, value, preemption }: Resolved) -> Result<(), Status> {
+fn set(
+    operation: &mut Operation<'_>,
+    Resolved {
+        class,
+        value,
+        preemption,
+    }: Resolved,
+) -> Result<(), Status> {
     let spec = &operation.object["spec"];
     if let Some(given) = spec["priority"].as_i64()
         && given != value
     {
-        return Err(operation.forbidden(&format!("the integer value of priority ({given}) must not be provided in pod spec; priority admission controller computed {value} from the given PriorityClass name")));
+        return Err(operation.forbidden(&format!(
+            "the integer value of priority ({given}) must not be provided in pod spec; \
+             priority admission controller computed {value} from the given PriorityClass name"
+        )));
     }
     let given = text(spec, "preemptionPolicy");
     if !given.is_empty() && given != preemption {
-        return Err(operation.forbidden(&format!("the string value of PreemptionPolicy ({given}) must not be provided in pod spec; priority admission controller computed {preemption} from the given PriorityClass name")));
+        return Err(operation.forbidden(&format!(
+            "the string value of PreemptionPolicy ({given}) must not be provided in pod spec; \
+             priority admission controller computed {preemption} from the given PriorityClass name"
+        )));
     }
     if let Some(spec) = spec_mut(&mut operation.object) {
         if !class.is_empty() {
@@ -156,6 +189,10 @@ impl Plugin for Priority {
 
     fn validate<'a>(&'a self, operation: &'a Operation<'_>) -> BoxFuture<'a, Result<(), Status>> {
         let is_class = operation.is(GROUP, "priorityclasses");
-        Box::pin(std::future::ready(if is_class { self.check_class(operation) } else { Ok(()) }))
+        Box::pin(std::future::ready(if is_class {
+            self.check_class(operation)
+        } else {
+            Ok(())
+        }))
     }
 }

@@ -1,5 +1,5 @@
-//! Nobody gives rights that they do not have, unless they may `escalate` roles or `bind` them. Upstream checks it in the
-//! storage of roles and bindings (`pkg/registry/rbac/*/policybased`), so no flag turns it off.
+//! Nobody gives rights that they do not have, unless they may `escalate` roles or `bind` them. Upstream checks it in
+//! the storage of roles and bindings (`pkg/registry/rbac/*/policybased`), so no flag turns it off.
 
 use std::sync::Arc;
 
@@ -24,7 +24,9 @@ pub struct RbacEscalation {
 impl RbacEscalation {
     /// Asks an authorizer, and looks at its roles and bindings.
     pub fn new(authorizer: &Arc<Authorizer>) -> Self {
-        Self { authorizer: Arc::clone(authorizer) }
+        Self {
+            authorizer: Arc::clone(authorizer),
+        }
     }
 
     fn check(&self, operation: &Operation<'_>) -> Result<(), Status> {
@@ -40,13 +42,18 @@ impl RbacEscalation {
 
     fn check_role(&self, operation: &Operation<'_>) -> Result<(), Status> {
         // A create has no name yet: the right to escalate one role by name does not reach to it.
-        let name = if operation.verb == Verb::Create { "" } else { operation.name };
+        let name = if operation.verb == Verb::Create {
+            ""
+        } else {
+            operation.name
+        };
         let asked = escalate(operation.resource.plural, operation.namespace, name);
         if self.authorizer.authorize(operation.user, &asked).is_allowed() || is_collection_of_garbage(operation) {
             return Ok(());
         }
         let rules = read::<Vec<Rule>>(operation, &operation.object["rules"])?;
-        self.confirm(operation, &rules).map_err(|why| operation.forbidden(&why))?;
+        self.confirm(operation, &rules)
+            .map_err(|why| operation.forbidden(&why))?;
         if aggregates(&operation.object) || operation.old.is_some_and(aggregates) {
             let refused = |_| operation.forbidden("must have cluster-admin privileges to use the aggregationRule");
             self.confirm(operation, &full_authority()).map_err(refused)?;
@@ -75,7 +82,9 @@ impl RbacEscalation {
 
     fn confirm(&self, operation: &Operation<'_>, rules: &[Rule]) -> Result<(), String> {
         let policy = self.authorizer.rbac.policy();
-        policy.confirm_no_escalation(operation.user, operation.namespace, rules).map_err(|why| why.to_string())
+        policy
+            .confirm_no_escalation(operation.user, operation.namespace, rules)
+            .map_err(|why| why.to_string())
     }
 }
 
@@ -91,17 +100,31 @@ fn aggregates(role: &Value) -> bool {
 
 /// Whether an update changes nothing but what the garbage collector has to change.
 fn is_collection_of_garbage(operation: &Operation<'_>) -> bool {
-    const FREE: [&str; 5] = ["finalizers", "managedFields", "ownerReferences", "resourceVersion", "selfLink"];
+    const FREE: [&str; 5] = [
+        "finalizers",
+        "managedFields",
+        "ownerReferences",
+        "resourceVersion",
+        "selfLink",
+    ];
     let (Some(old), Some(new)) = (operation.old.and_then(Value::as_object), operation.object.as_object()) else {
         return false;
     };
     let kept = |part: &String| {
-        let (old, new) = (old.get(part).unwrap_or(&Value::Null), new.get(part).unwrap_or(&Value::Null));
+        let (old, new) = (
+            old.get(part).unwrap_or(&Value::Null),
+            new.get(part).unwrap_or(&Value::Null),
+        );
         if part != "metadata" {
             return same(old, new);
         }
-        let fields = [old, new].into_iter().filter_map(Value::as_object).flat_map(serde_json::Map::keys);
-        fields.filter(|field| !FREE.contains(&field.as_str())).all(|field| same(&old[field.as_str()], &new[field.as_str()]))
+        let fields = [old, new]
+            .into_iter()
+            .filter_map(Value::as_object)
+            .flat_map(serde_json::Map::keys);
+        fields
+            .filter(|field| !FREE.contains(&field.as_str()))
+            .all(|field| same(&old[field.as_str()], &new[field.as_str()]))
     };
     old.keys().chain(new.keys()).all(kept)
 }

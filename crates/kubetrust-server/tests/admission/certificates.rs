@@ -15,7 +15,7 @@ use kubetrust_server::admission::{
 };
 use serde_json::{Value, json};
 
-use crate::world::{World, create, decide, delete, grant, update, user};
+use crate::world::{Request, World, create, decide, delete, grant, update, user};
 
 const CLIENT: &str = "kubernetes.io/kube-apiserver-client";
 
@@ -73,14 +73,17 @@ async fn who_approves_may_approve_for_that_signer() {
     let plugin = CertificateApproval::new(&world.authorizer);
     let what = "certificatesigningrequests/approval";
     for (who, signer, allowed) in RIGHTS {
-        let why = format!(r#"certificatesigningrequests.certificates.k8s.io "r" is forbidden: user not permitted to approve requests with signerName "{signer}""#);
+        let why = format!(
+            r#"certificatesigningrequests.certificates.k8s.io "r" is forbidden: user not permitted to approve requests with signerName "{signer}""#
+        );
         let approved = plain(signer, json!({"conditions": [{"type": "Approved"}]}));
         let request = update(&user(who, &[]), what, plain(signer, json!({})), approved);
         decide(&plugin, &[(request, if allowed { "" } else { &why })]).await;
     }
     let (jane, nobody) = (user("jane", &[]), user("nobody", &[]));
     let (one, two) = (plain("example.com/one", json!({})), plain("example.com/two", json!({})));
-    decide(&plugin, &[
+    #[rustfmt::skip]
+    let cases: &[(Request, &str)] = &[
         // The signer that it has counts, not the one that is sent along.
         (update(&jane, what, two.clone(), one.clone()),
             r#"certificatesigningrequests.certificates.k8s.io "r" is forbidden: user not permitted to approve requests with signerName "example.com/two""#),
@@ -89,7 +92,8 @@ async fn who_approves_may_approve_for_that_signer() {
         (update(&nobody, "certificatesigningrequests/status", one.clone(), one.clone()), ""),
         (create(&nobody, "certificatesigningrequests", one), ""),
         (update(&user("root", &["system:masters"]), what, two.clone(), two), ""),
-    ]).await;
+    ];
+    decide(&plugin, cases).await;
 }
 
 #[tokio::test]
@@ -98,15 +102,23 @@ async fn who_signs_may_sign_for_that_signer() {
     let plugin = CertificateSigning::new(&world.authorizer);
     let what = "certificatesigningrequests/status";
     for (who, signer, allowed) in RIGHTS {
-        let why = format!(r#"certificatesigningrequests.certificates.k8s.io "r" is forbidden: user not permitted to sign requests with signerName "{signer}""#);
-        let request = update(&user(who, &[]), what, plain(signer, json!({})), plain(signer, json!({"certificate": "eA=="})));
+        let why = format!(
+            r#"certificatesigningrequests.certificates.k8s.io "r" is forbidden: user not permitted to sign requests with signerName "{signer}""#
+        );
+        let request = update(
+            &user(who, &[]),
+            what,
+            plain(signer, json!({})),
+            plain(signer, json!({"certificate": "eA=="})),
+        );
         decide(&plugin, &[(request, if allowed { "" } else { &why })]).await;
     }
     let nobody = user("nobody", &[]);
     let with = |status: Value| plain("example.com/one", status);
     let failed = || with(json!({"conditions": [{"type": "Failed", "status": "True"}]}));
     let why = r#"certificatesigningrequests.certificates.k8s.io "r" is forbidden: user not permitted to sign requests with signerName "example.com/one""#;
-    decide(&plugin, &[
+    #[rustfmt::skip]
+    let cases: &[(Request, &str)] = &[
         (update(&nobody, what, with(json!({})), failed()), why),
         (update(&nobody, what, failed(), with(json!({}))), why),
         (update(&nobody, what, with(json!({"certificate": "eA=="})), with(json!({}))), why),
@@ -114,7 +126,8 @@ async fn who_signs_may_sign_for_that_signer() {
         (update(&nobody, what, with(json!({})), with(json!({"conditions": []}))), ""),
         (update(&nobody, what, plain("example.com/two", json!({})), with(json!({}))), ""),
         (update(&nobody, "certificatesigningrequests", with(json!({})), with(json!({"certificate": "eA=="}))), ""),
-    ]).await;
+    ];
+    decide(&plugin, cases).await;
 }
 
 #[tokio::test]
@@ -125,7 +138,8 @@ async fn nobody_asks_for_a_certificate_of_those_who_may_everything() {
     let masters = request(CLIENT, "jane", &["dev", "system:masters"]);
     let broken = |text: &str| json!({"metadata": {"name": "r"}, "spec": {"signerName": CLIENT, "request": text}});
     let unreadable = r#"certificatesigningrequests.certificates.k8s.io "r" is forbidden: failed to parse CSR: PEM block type must be CERTIFICATE REQUEST"#;
-    decide(&plugin, &[
+    #[rustfmt::skip]
+    let cases: &[(Request, &str)] = &[
         (create(&root, what, request(CLIENT, "jane", &["dev"])), ""),
         (create(&root, what, request(CLIENT, "system:masters", &["system:masters2"])), ""),
         (create(&root, what, masters.clone()),
@@ -136,7 +150,8 @@ async fn nobody_asks_for_a_certificate_of_those_who_may_everything() {
         (create(&root, what, broken(&STANDARD.encode("-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"))), unreadable),
         (update(&root, what, masters.clone(), masters.clone()), ""),
         (delete(&root, what, masters), ""),
-    ]).await;
+    ];
+    decide(&plugin, cases).await;
 }
 
 #[tokio::test]
@@ -158,13 +173,26 @@ async fn a_request_says_who_made_it_and_says_so_for_ever() {
     });
     let made = create(&jane, what, forged.clone()).to(&plugin).await.unwrap();
     assert_eq!(made["spec"], of_jane);
-    let bare = create(&user("joe", &[]), what, forged.clone()).to(&plugin).await.unwrap();
+    let bare = create(&user("joe", &[]), what, forged.clone())
+        .to(&plugin)
+        .await
+        .unwrap();
     assert_eq!(bare["spec"], json!({"signerName": CLIENT, "username": "joe"}));
 
-    for part in [what, "certificatesigningrequests/status", "certificatesigningrequests/approval"] {
-        let changed = update(&user("joe", &[]), part, made.clone(), forged.clone()).to(&plugin).await.unwrap();
+    for part in [
+        what,
+        "certificatesigningrequests/status",
+        "certificatesigningrequests/approval",
+    ] {
+        let changed = update(&user("joe", &[]), part, made.clone(), forged.clone())
+            .to(&plugin)
+            .await
+            .unwrap();
         assert_eq!(changed["spec"], of_jane, "{part}");
-        let changed = update(&jane, part, bare.clone(), forged.clone()).to(&plugin).await.unwrap();
+        let changed = update(&jane, part, bare.clone(), forged.clone())
+            .to(&plugin)
+            .await
+            .unwrap();
         assert_eq!(changed["spec"], bare["spec"], "{part}");
     }
     let other = create(&jane, "configmaps", forged.clone()).to(&plugin).await.unwrap();

@@ -3,7 +3,7 @@
 use kubetrust_server::admission::NamespaceLifecycle;
 use serde_json::{Value, json};
 
-use crate::world::{World, create, decide, delete, update, user};
+use crate::world::{Request, World, create, decide, delete, update, user};
 
 fn namespace(name: &str, phase: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}, "status": {"phase": phase}})
@@ -19,10 +19,9 @@ async fn objects_come_only_into_namespaces_that_are_there_and_stay() {
     let plugin = NamespaceLifecycle::new(&world.registry);
     let jane = user("jane", &[]);
     let here = |name: &str| namespace(name, "Active");
-    let rules = |namespace: &str| {
-        create(&jane, "localsubjectaccessreviews", json!({"metadata": {}})).at(namespace, "")
-    };
-    decide(&plugin, &[
+    let rules = |namespace: &str| create(&jane, "localsubjectaccessreviews", json!({"metadata": {}})).at(namespace, "");
+    #[rustfmt::skip]
+    let cases: &[(Request, &str)] = &[
         (create(&jane, "configmaps", in_namespace("here")), ""),
         (create(&jane, "configmaps", in_namespace("none")), r#"namespaces "none" not found"#),
         (create(&jane, "configmaps", in_namespace("going")),
@@ -48,7 +47,8 @@ async fn objects_come_only_into_namespaces_that_are_there_and_stay() {
         (delete(&jane, "namespaces", here("default")), r#"namespaces "default" is forbidden: this namespace may not be deleted"#),
         (delete(&jane, "namespaces", here("kube-system")), r#"namespaces "kube-system" is forbidden: this namespace may not be deleted"#),
         (delete(&jane, "namespaces", here("kube-public")), r#"namespaces "kube-public" is forbidden: this namespace may not be deleted"#),
-    ]).await;
+    ];
+    decide(&plugin, cases).await;
 }
 
 #[tokio::test]
@@ -56,14 +56,22 @@ async fn the_refusals_are_those_that_controllers_look_for() {
     let world = World::of(&[namespace("going", "Terminating")]).await;
     let plugin = NamespaceLifecycle::new(&world.registry);
     let jane = user("jane", &[]);
-    let refused = create(&jane, "configmaps", in_namespace("none")).to(&plugin).await.unwrap_err();
+    let refused = create(&jane, "configmaps", in_namespace("none"))
+        .to(&plugin)
+        .await
+        .unwrap_err();
     assert_eq!((refused.code, refused.reason), (404, "NotFound"));
 
-    let refused = create(&jane, "configmaps", in_namespace("going")).to(&plugin).await.unwrap_err();
+    let refused = create(&jane, "configmaps", in_namespace("going"))
+        .to(&plugin)
+        .await
+        .unwrap_err();
     assert_eq!((refused.code, refused.reason), (403, "Forbidden"));
     let details = refused.details.unwrap();
     assert_eq!((details.kind.as_str(), details.name.as_str()), ("configmaps", "x"));
-    let [cause] = details.causes.as_slice() else { panic!("{details:?}") };
+    let [cause] = details.causes.as_slice() else {
+        panic!("{details:?}")
+    };
     assert_eq!(cause.reason, "NamespaceTerminating");
     assert_eq!(cause.message, "namespace going is being terminated");
     assert_eq!(cause.field, "metadata.namespace");
@@ -76,6 +84,9 @@ async fn a_namespace_is_seen_as_soon_as_it_is_stored() {
     for index in 0..50 {
         let name = format!("n{index}");
         world.put(&namespace(&name, "Active")).await;
-        create(&user("jane", &[]), "configmaps", in_namespace(&name)).to(&plugin).await.unwrap();
+        create(&user("jane", &[]), "configmaps", in_namespace(&name))
+            .to(&plugin)
+            .await
+            .unwrap();
     }
 }

@@ -16,7 +16,8 @@ fn pod(name: &str, node: &str) -> Value {
 }
 
 fn node(name: &str, fields: Value) -> Value {
-    let mut node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": format!("{name}-uid")}});
+    let mut node =
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": format!("{name}-uid")}});
     for (pointer, value) in fields.as_object().unwrap() {
         let (part, field) = pointer.split_once('.').unwrap();
         node[part][field] = value.clone();
@@ -42,12 +43,19 @@ fn with(mut object: Value, pointer: &str, value: Value) -> Value {
 
 #[tokio::test]
 async fn a_kubelet_creates_mirrors_of_its_own_and_deletes_and_evicts_its_own() {
-    let world = World::of(&[node("n1", json!({})), pod("mine", "n1"), pod("other", "n2"), pod("free", "")]).await;
+    let world = World::of(&[
+        node("n1", json!({})),
+        pod("mine", "n1"),
+        pod("other", "n2"),
+        pod("free", ""),
+    ])
+    .await;
     let plugin = NodeRestriction::new(&world.registry, &world.authorizer);
     let n1 = kubelet("n1");
     let made = |change: fn(&mut Value)| create(&n1, "pods", mirror(change));
     let evict = |name: &str| create(&n1, "pods/eviction", json!({"metadata": {"name": name}})).at("ns", name);
-    decide(&plugin, &[
+    #[rustfmt::skip]
+    let cases: &[(Request, &str)] = &[
         (made(|_| ()), ""),
         (made(|pod| pod["metadata"]["annotations"] = json!({})),
             r#"pods "mirror" is forbidden: pod does not have "kubernetes.io/config.mirror" annotation, node "n1" can only create mirror pods"#),
@@ -101,7 +109,8 @@ async fn a_kubelet_creates_mirrors_of_its_own_and_deletes_and_evicts_its_own() {
             pod["spec"]["nodeName"] = "n9".into();
             pod["metadata"]["ownerReferences"][0]["name"] = "n9".into();
         })), r#"node "n9" not found"#),
-    ]).await;
+    ];
+    decide(&plugin, cases).await;
 }
 
 #[tokio::test]
@@ -113,7 +122,8 @@ async fn a_kubelet_reports_on_its_own_pods_only() {
     let claims = |value: Value| with(mine(), "/status", json!({"resourceClaimStatuses": value}));
     let extended = |value: Value| with(mine(), "/status", json!({"extendedResourceClaimStatus": value}));
     let status = |old: Value, new: Value| update(&kubelet("n1"), "pods/status", old, new);
-    decide(&plugin, &[
+    #[rustfmt::skip]
+    let cases: &[(Request, &str)] = &[
         (status(mine(), with(mine(), "/status", json!({"phase": "Running"}))), ""),
         (status(pod("other", "n2"), pod("other", "n2")),
             r#"pods "other" is forbidden: node "n1" can only update pod status for pods with spec.nodeName set to itself"#),
@@ -133,7 +143,8 @@ async fn a_kubelet_reports_on_its_own_pods_only() {
         (status(mine(), extended(json!({"resourceClaimName": "x"}))),
             r#"pods "mine" is forbidden: node "n1" cannot update extended resource claim status"#),
         (create(&kubelet("n1"), "pods/status", mine()), r#"pods "mine" is forbidden: unexpected operation "CREATE""#),
-    ]).await;
+    ];
+    decide(&plugin, cases).await;
 }
 
 #[tokio::test]
@@ -149,15 +160,36 @@ async fn a_kubelet_writes_its_own_node_but_not_what_draws_pods_to_it() {
     let owner = |name: &str| mine(json!({"metadata.ownerReferences": [{"name": name}]}));
     let mut cases: Vec<(Request, &str)> = vec![
         (create(&n1, "nodes", plain()), ""),
-        (create(&n1, "nodes", node("n2", json!({}))), r#"nodes "n2" is forbidden: node "n1" is not allowed to modify node "n2""#),
+        (
+            create(&n1, "nodes", node("n2", json!({}))),
+            r#"nodes "n2" is forbidden: node "n1" is not allowed to modify node "n2""#,
+        ),
         (create(&n1, "nodes", taint("a")), ""),
-        (create(&n1, "nodes", source("a")),
-            r#"nodes "n1" is forbidden: node "n1" is not allowed to create pods with a non-nil configSource"#),
-        (create(&n1, "nodes", labels(json!({"kubernetes.io/hostname": "n1", "own": "1"}))), ""),
-        (create(&n1, "nodes", labels(json!({"node-restriction.kubernetes.io/b": "1", "k8s.io/a": "", "own": "1"}))),
-            r#"nodes "n1" is forbidden: node "n1" is not allowed to set the following labels: k8s.io/a, node-restriction.kubernetes.io/b"#),
+        (
+            create(&n1, "nodes", source("a")),
+            r#"nodes "n1" is forbidden: node "n1" is not allowed to create pods with a non-nil configSource"#,
+        ),
+        (
+            create(
+                &n1,
+                "nodes",
+                labels(json!({"kubernetes.io/hostname": "n1", "own": "1"})),
+            ),
+            "",
+        ),
+        (
+            create(
+                &n1,
+                "nodes",
+                labels(json!({"node-restriction.kubernetes.io/b": "1", "k8s.io/a": "", "own": "1"})),
+            ),
+            r#"nodes "n1" is forbidden: node "n1" is not allowed to set the following labels: k8s.io/a, node-restriction.kubernetes.io/b"#,
+        ),
         (delete(&n1, "nodes", plain()), ""),
-        (delete(&n1, "nodes", node("n2", json!({}))), r#"nodes "n2" is forbidden: node "n1" is not allowed to modify node "n2""#),
+        (
+            delete(&n1, "nodes", node("n2", json!({}))),
+            r#"nodes "n2" is forbidden: node "n1" is not allowed to modify node "n2""#,
+        ),
     ];
     for what in ["nodes", "nodes/status"] {
         cases.extend([
@@ -191,14 +223,21 @@ async fn a_kubelet_reports_how_large_a_claim_has_become_and_nothing_else() {
     let plugin = NodeRestriction::new(&world.registry, &world.authorizer);
     let claim = |fields: Value| {
         let claim = json!({"metadata": {"namespace": "ns", "name": "c", "resourceVersion": "1"}, "spec": {}, "status": {"phase": "Bound"}});
-        fields.as_object().unwrap().iter().fold(claim, |claim, (pointer, value)| with(claim, pointer, value.clone()))
+        fields
+            .as_object()
+            .unwrap()
+            .iter()
+            .fold(claim, |claim, (pointer, value)| with(claim, pointer, value.clone()))
     };
     let plain = || claim(json!({}));
     let status = |new: Value| update(&kubelet("n1"), "persistentvolumeclaims/status", plain(), new);
     let refused = |field: &str| {
-        format!(r#"persistentvolumeclaims "c" is forbidden: node "n1" is not allowed to update fields other than status.quantity and status.conditions: {field}"#)
+        format!(
+            r#"persistentvolumeclaims "c" is forbidden: node "n1" is not allowed to update fields other than status.quantity and status.conditions: {field}"#
+        )
     };
-    decide(&plugin, &[
+    #[rustfmt::skip]
+    let cases: &[(Request, &str)] = &[
         (status(plain()), ""),
         (status(claim(json!({
             "/metadata/resourceVersion": "", "/metadata/managedFields": [{}],
@@ -217,7 +256,8 @@ async fn a_kubelet_reports_how_large_a_claim_has_become_and_nothing_else() {
             r#"persistentvolumeclaims "c" is forbidden: may only update PVC status"#),
         (delete(&kubelet("n1"), "persistentvolumeclaims", plain()),
             r#"persistentvolumeclaims "c" is forbidden: may only update PVC status"#),
-    ]).await;
+    ];
+    decide(&plugin, cases).await;
 }
 
 /// A request for a token of the account `ns/sa`.
@@ -246,7 +286,8 @@ async fn a_kubelet_gets_tokens_for_pods_on_its_node() {
     let ask = |bound: Value| token(&n1, bound, json!([]));
     let account = json!({"metadata": {"namespace": "ns", "name": "sa"}});
     let unbound = r#"serviceaccounts "sa" is forbidden: node requested token not bound to a pod"#;
-    decide(&plugin, &[
+    #[rustfmt::skip]
+    let cases: &[(Request, &str)] = &[
         (ask(bound("mine")), ""),
         (ask(json!(null)), unbound),
         (ask(with(json!({"r": bound("mine")}), "/r/kind", json!("Secret"))["r"].clone()), unbound),
@@ -260,31 +301,47 @@ async fn a_kubelet_gets_tokens_for_pods_on_its_node() {
         (ask(bound("other")), r#"serviceaccounts "sa" is forbidden: node requested token bound to a pod scheduled on a different node"#),
         // What else there is to accounts is the authorizers' to refuse.
         (update(&n1, "serviceaccounts", account.clone(), account), ""),
-    ]).await;
+    ];
+    decide(&plugin, cases).await;
 }
 
 #[tokio::test]
 async fn a_kubelet_gets_tokens_for_the_audiences_of_the_pods_volumes() {
-    let claim = |name: &str, volume: &str| {
-        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"namespace": "ns", "name": name}, "spec": {"volumeName": volume}})
-    };
-    let volume = |name: &str, source: Value| {
-        json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": source})
-    };
-    let driver = |name: &str| {
-        json!({"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": {"name": name}, "spec": {"tokenRequests": [{"audience": "storage"}]}})
-    };
+    let claim = |name: &str, volume: &str| json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"namespace": "ns", "name": name}, "spec": {"volumeName": volume}});
+    let volume = |name: &str, source: Value| json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": source});
+    let driver = |name: &str| json!({"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": {"name": name}, "spec": {"tokenRequests": [{"audience": "storage"}]}});
     let mut objects = vec![
-        with_volumes("named", json!([{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"audience": "vault"}}]}}])),
+        with_volumes(
+            "named",
+            json!([{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"audience": "vault"}}]}}]),
+        ),
         with_volumes("default", default_token()),
         with_volumes("csi", json!([{"name": "v", "csi": {"driver": "d"}}])),
-        with_volumes("claimed", json!([{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}])),
-        with_volumes("ephemeral", json!([{"name": "v", "ephemeral": {"volumeClaimTemplate": {}}}])),
-        with_volumes("migrated", json!([{"name": "v", "persistentVolumeClaim": {"claimName": "old"}}])),
+        with_volumes(
+            "claimed",
+            json!([{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]),
+        ),
+        with_volumes(
+            "ephemeral",
+            json!([{"name": "v", "ephemeral": {"volumeClaimTemplate": {}}}]),
+        ),
+        with_volumes(
+            "migrated",
+            json!([{"name": "v", "persistentVolumeClaim": {"claimName": "old"}}]),
+        ),
         with_volumes("inline", json!([{"name": "v", "azureDisk": {}}])),
-        with_volumes("lost", json!([{"name": "v", "persistentVolumeClaim": {"claimName": "none"}}, {"name": "w", "csi": {"driver": "none"}}])),
-        with_volumes("unbound", json!([{"name": "v", "persistentVolumeClaim": {"claimName": "unbound"}}])),
-        with_volumes("partly", json!([{"name": "v", "csi": {"driver": "none"}}, {"name": "w", "csi": {"driver": "d"}}])),
+        with_volumes(
+            "lost",
+            json!([{"name": "v", "persistentVolumeClaim": {"claimName": "none"}}, {"name": "w", "csi": {"driver": "none"}}]),
+        ),
+        with_volumes(
+            "unbound",
+            json!([{"name": "v", "persistentVolumeClaim": {"claimName": "unbound"}}]),
+        ),
+        with_volumes(
+            "partly",
+            json!([{"name": "v", "csi": {"driver": "none"}}, {"name": "w", "csi": {"driver": "d"}}]),
+        ),
         claim("c", "pv"),
         claim("ephemeral-v", "pv"),
         claim("old", "old-pv"),
@@ -295,17 +352,32 @@ async fn a_kubelet_gets_tokens_for_the_audiences_of_the_pods_volumes() {
         driver("ebs.csi.aws.com"),
         driver("disk.csi.azure.com"),
     ];
-    objects.extend(grant("system:node:trusted", "request-serviceaccounts-token-audience", "", "vault", "sa"));
-    let on = |node: &str, name: &str| with(with(pod(name, node), "/spec/volumes", json!([])), "/metadata/uid", json!(format!("{name}-uid")));
+    objects.extend(grant(
+        "system:node:trusted",
+        "request-serviceaccounts-token-audience",
+        "",
+        "vault",
+        "sa",
+    ));
+    let on = |node: &str, name: &str| {
+        with(
+            with(pod(name, node), "/spec/volumes", json!([])),
+            "/metadata/uid",
+            json!(format!("{name}-uid")),
+        )
+    };
     objects.push(on("trusted", "trusted"));
     let world = World::of(&objects).await;
     let plugin = NodeRestriction::new(&world.registry, &world.authorizer);
     let n1 = kubelet("n1");
     let ask = |pod: &str, audiences: Value| token(&n1, bound(pod), audiences);
     let not_found = |audience: &str| {
-        format!(r#"serviceaccounts "sa" is forbidden: audience "{audience}" not found in pod spec volume, system:node:n1 is not authorized to request tokens for this audience"#)
+        format!(
+            r#"serviceaccounts "sa" is forbidden: audience "{audience}" not found in pod spec volume, system:node:n1 is not authorized to request tokens for this audience"#
+        )
     };
-    decide(&plugin, &[
+    #[rustfmt::skip]
+    let cases: &[(Request, &str)] = &[
         (ask("default", json!(null)), ""),
         (ask("default", json!([""])), ""),
         (ask("default", json!(["vault"])), &not_found("vault")),
@@ -329,7 +401,8 @@ async fn a_kubelet_gets_tokens_for_the_audiences_of_the_pods_volumes() {
         (token(&kubelet("trusted"), bound("trusted"), json!(["vault"])), ""),
         (token(&kubelet("trusted"), bound("trusted"), json!(["vault"])).at("ns", "another"),
             r#"serviceaccounts "another" is forbidden: audience "vault" not found in pod spec volume, system:node:trusted is not authorized to request tokens for this audience"#),
-    ]).await;
+    ];
+    decide(&plugin, cases).await;
 }
 
 #[tokio::test]
@@ -341,12 +414,15 @@ async fn a_kubelet_has_what_bears_its_name() {
     let named = |name: &str| json!({"metadata": {"name": name}});
     let slice = |node: Value| json!({"metadata": {"name": "s"}, "spec": {"nodeName": node}});
     let wrong_namespace = |name: &str| {
-        format!(r#"leases.coordination.k8s.io "{name}" is forbidden: can only access leases in the "kube-node-lease" system namespace"#)
+        format!(
+            r#"leases.coordination.k8s.io "{name}" is forbidden: can only access leases in the "kube-node-lease" system namespace"#
+        )
     };
     let wrong_lease = r#"leases.coordination.k8s.io "n2" is forbidden: can only access node lease with the same name as the requesting node"#;
     let wrong_csi_node = r#"csinodes.storage.k8s.io "n2" is forbidden: can only access CSINode with the same name as the requesting node"#;
     let own = "kube-node-lease";
-    decide(&plugin, &[
+    #[rustfmt::skip]
+    let cases: &[(Request, &str)] = &[
         (create(&n1, "leases", lease(own, "n1")), ""),
         (create(&n1, "leases", lease(own, "n1")).at(own, ""), ""),
         (create(&n1, "leases", lease(own, "n2")), wrong_lease),
@@ -372,7 +448,8 @@ async fn a_kubelet_has_what_bears_its_name() {
         (delete(&n1, "resourceslices", slice(json!("n1"))), ""),
         (delete(&n1, "resourceslices", slice(json!("n2"))),
             r#"resourceslices.resource.k8s.io "s" is forbidden: can only delete ResourceSlice with the same NodeName as the requesting node"#),
-    ]).await;
+    ];
+    decide(&plugin, cases).await;
 }
 
 #[tokio::test]
@@ -381,7 +458,10 @@ async fn a_kubelet_asks_for_certificates_of_its_own() {
     let plugin = NodeRestriction::new(&world.registry, &world.authorizer);
     let n1 = kubelet("n1");
     let mut cases = Vec::new();
-    for signer in ["kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/kubelet-serving"] {
+    for signer in [
+        "kubernetes.io/kube-apiserver-client-kubelet",
+        "kubernetes.io/kubelet-serving",
+    ] {
         cases.extend([
             (create(&n1, "certificatesigningrequests", request(signer, "system:node:n1", &["system:nodes"])), ""),
             (create(&n1, "certificatesigningrequests", request(signer, "system:node:n2", &["system:nodes"])),
@@ -392,7 +472,14 @@ async fn a_kubelet_asks_for_certificates_of_its_own() {
                 r#"certificatesigningrequests.certificates.k8s.io "r" is forbidden: unable to parse csr: PEM block type must be CERTIFICATE REQUEST"#),
         ]);
     }
-    cases.push((create(&n1, "certificatesigningrequests", request("example.com/other", "anyone", &[])), ""));
+    cases.push((
+        create(
+            &n1,
+            "certificatesigningrequests",
+            request("example.com/other", "anyone", &[]),
+        ),
+        "",
+    ));
     decide(&plugin, &cases).await;
 }
 
@@ -403,16 +490,28 @@ async fn who_is_no_kubelet_is_not_restricted() {
     let refused = r#"nodes "n2" is forbidden: node "n1" is not allowed to modify node "n2""#;
     for (who, refusal) in [
         (kubelet("n1"), refused),
-        (user("system:node:", &["system:nodes"]), r#"nodes "n2" is forbidden: could not determine node from user "system:node:""#),
+        (
+            user("system:node:", &["system:nodes"]),
+            r#"nodes "n2" is forbidden: could not determine node from user "system:node:""#,
+        ),
         (user("system:node:n1", &[]), ""),
         (user("n1", &["system:nodes"]), ""),
         (user("jane", &[]), ""),
         (user("admin", &["system:masters"]), ""),
     ] {
-        decide(&plugin, &[
+        #[rustfmt::skip]
+        let cases: &[(Request, &str)] = &[
             (create(&who, "nodes", node("n2", json!({}))), refusal),
-        ]).await;
+        ];
+        decide(&plugin, cases).await;
     }
     let n1 = kubelet("n1");
-    decide(&plugin, &[(create(&n1, "events", json!({"metadata": {"namespace": "ns", "name": "e"}})), "")]).await;
+    decide(
+        &plugin,
+        &[(
+            create(&n1, "events", json!({"metadata": {"namespace": "ns", "name": "e"}})),
+            "",
+        )],
+    )
+    .await;
 }

@@ -3,7 +3,7 @@
 use kubetrust_server::admission::OwnerReferencesPermissionEnforcement;
 use serde_json::{Value, json};
 
-use crate::world::{World, create, decide, delete, grant, update, user};
+use crate::world::{Request, World, create, decide, delete, grant, update, user};
 
 fn owned(references: Value) -> Value {
     json!({"metadata": {"namespace": "ns", "name": "x", "ownerReferences": references}})
@@ -29,12 +29,25 @@ async fn world() -> World {
 async fn who_changes_owners_may_delete_the_object() {
     let world = world().await;
     let plugin = OwnerReferencesPermissionEnforcement::new(&world.authorizer);
-    let (jane, deleter, root) = (user("jane", &[]), user("deleter", &[]), user("root", &["system:masters"]));
-    let (none, one) = (|| owned(json!([])), || owned(json!([by("v1", "Pod", "p", json!(null))])));
-    let two = || owned(json!([by("v1", "Pod", "p", json!(null)), by("v1", "Pod", "q", json!(null))]));
+    let (jane, deleter, root) = (
+        user("jane", &[]),
+        user("deleter", &[]),
+        user("root", &["system:masters"]),
+    );
+    let (none, one) = (
+        || owned(json!([])),
+        || owned(json!([by("v1", "Pod", "p", json!(null))])),
+    );
+    let two = || {
+        owned(json!([
+            by("v1", "Pod", "p", json!(null)),
+            by("v1", "Pod", "q", json!(null))
+        ]))
+    };
     let why = r#"configmaps "x" is forbidden: cannot set an ownerRef on a resource you can't delete: , <nil>"#;
     let what = "configmaps";
-    decide(&plugin, &[
+    #[rustfmt::skip]
+    let cases: &[(Request, &str)] = &[
         (create(&jane, what, one()), ""),
         (update(&jane, what, none(), none()), ""),
         (update(&jane, what, one(), one()), ""),
@@ -52,23 +65,33 @@ async fn who_changes_owners_may_delete_the_object() {
         (update(&deleter, "pods/ephemeralcontainers", none(), one()),
             r#"pods "x" is forbidden: cannot set an ownerRef on a resource you can't delete: , <nil>"#),
         (delete(&jane, what, one()), ""),
-    ]).await;
+    ];
+    decide(&plugin, cases).await;
 }
 
 #[tokio::test]
 async fn who_holds_an_owner_back_may_change_its_finalizers() {
     let world = world().await;
     let plugin = OwnerReferencesPermissionEnforcement::new(&world.authorizer);
-    let (jane, finalizer, all, root) =
-        (user("jane", &[]), user("finalizer", &[]), user("all", &[]), user("root", &["system:masters"]));
-    let one = |api_version: &str, kind: &str, name: &str, blocks: bool| owned(json!([by(api_version, kind, name, json!(blocks))]));
+    let (jane, finalizer, all, root) = (
+        user("jane", &[]),
+        user("finalizer", &[]),
+        user("all", &[]),
+        user("root", &["system:masters"]),
+    );
+    let one = |api_version: &str, kind: &str, name: &str, blocks: bool| {
+        owned(json!([by(api_version, kind, name, json!(blocks))]))
+    };
     let deployment = |blocks: bool| one("apps/v1", "Deployment", "d", blocks);
     let why = r#"configmaps "x" is forbidden: cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on: , <nil>"#;
     let unknown = |version: &str, kind: &str, fault: &str| {
-        format!(r#"configmaps "x" is forbidden: cannot set blockOwnerDeletion in this case because cannot find RESTMapping for APIVersion {version} Kind {kind}: {fault}"#)
+        format!(
+            r#"configmaps "x" is forbidden: cannot set blockOwnerDeletion in this case because cannot find RESTMapping for APIVersion {version} Kind {kind}: {fault}"#
+        )
     };
     let what = "configmaps";
-    decide(&plugin, &[
+    #[rustfmt::skip]
+    let cases: &[(Request, &str)] = &[
         (create(&jane, what, deployment(false)), ""),
         (create(&jane, what, deployment(true)), why),
         (create(&finalizer, what, deployment(true)), ""),
@@ -89,5 +112,6 @@ async fn who_holds_an_owner_back_may_change_its_finalizers() {
             &unknown("apps/v9", "Deployment", r#"no matches for kind "Deployment" in version "apps/v9""#)),
         (create(&jane, what, one("a/b/c", "Thing", "t", true)),
             &unknown("a/b/c", "Thing", "unexpected GroupVersion string: a/b/c")),
-    ]).await;
+    ];
+    decide(&plugin, cases).await;
 }

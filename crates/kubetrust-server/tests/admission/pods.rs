@@ -3,7 +3,7 @@
 use kubetrust_server::admission::{DefaultTolerationSeconds, Priority};
 use serde_json::{Value, json};
 
-use crate::world::{World, create, decide, delete, update, user};
+use crate::world::{Request, World, create, decide, delete, update, user};
 
 fn pod(spec: Value) -> Value {
     json!({"metadata": {"namespace": "ns", "name": "p"}, "spec": spec})
@@ -23,9 +23,7 @@ fn class(name: &str, value: i64, fields: Value) -> Value {
 async fn a_pod_stays_five_minutes_unless_it_says_otherwise() {
     let plugin = DefaultTolerationSeconds;
     let jane = user("jane", &[]);
-    let added = |taint: &str| {
-        json!({"key": format!("node.kubernetes.io/{taint}"), "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
-    };
+    let added = |taint: &str| json!({"key": format!("node.kubernetes.io/{taint}"), "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
     let both = || vec![added("not-ready"), added("unreachable")];
     let own = |key: &str, effect: &str| json!({"key": key, "effect": effect, "tolerationSeconds": 7});
     let not_ready = "node.kubernetes.io/not-ready";
@@ -35,7 +33,10 @@ async fn a_pod_stays_five_minutes_unless_it_says_otherwise() {
         (vec![own(not_ready, "NoExecute")], vec![added("unreachable")]),
         (vec![own(not_ready, "")], vec![added("unreachable")]),
         (vec![own(not_ready, "NoSchedule")], both()),
-        (vec![own("node.kubernetes.io/unreachable", "NoExecute")], vec![added("not-ready")]),
+        (
+            vec![own("node.kubernetes.io/unreachable", "NoExecute")],
+            vec![added("not-ready")],
+        ),
         (vec![own("", "NoExecute")], vec![]),
         (vec![own("", "")], vec![]),
         (vec![own("", "NoSchedule")], both()),
@@ -44,7 +45,10 @@ async fn a_pod_stays_five_minutes_unless_it_says_otherwise() {
         let all = [given, expected].concat();
         let created = create(&jane, "pods", pod(spec.clone())).to(&plugin).await.unwrap();
         assert_eq!(created["spec"]["tolerations"], json!(all), "{spec}");
-        let updated = update(&jane, "pods", pod(spec.clone()), pod(spec.clone())).to(&plugin).await.unwrap();
+        let updated = update(&jane, "pods", pod(spec.clone()), pod(spec.clone()))
+            .to(&plugin)
+            .await
+            .unwrap();
         assert_eq!(updated["spec"]["tolerations"], json!(all), "{spec}");
     }
     for request in [
@@ -76,21 +80,65 @@ async fn a_class_stands_for_a_number() {
         (&world, json!({"priorityClassName": ""}), json!(""), 0, lower),
         (&world, json!({"priority": 0}), Value::Null, 0, lower),
         (&world, json!({"priorityClassName": "high"}), json!("high"), 1000, lower),
-        (&world, json!({"priorityClassName": "high", "priority": 1000}), json!("high"), 1000, lower),
-        (&world, json!({"priorityClassName": "polite"}), json!("polite"), 500, "Never"),
-        (&world, json!({"priorityClassName": "polite", "preemptionPolicy": "Never"}), json!("polite"), 500, "Never"),
-        (&world, json!({"priorityClassName": "system-node-critical"}), json!("system-node-critical"), 2_000_001_000, lower),
-        (&world, json!({"priorityClassName": "system-cluster-critical"}), json!("system-cluster-critical"), 2_000_000_000, lower),
+        (
+            &world,
+            json!({"priorityClassName": "high", "priority": 1000}),
+            json!("high"),
+            1000,
+            lower,
+        ),
+        (
+            &world,
+            json!({"priorityClassName": "polite"}),
+            json!("polite"),
+            500,
+            "Never",
+        ),
+        (
+            &world,
+            json!({"priorityClassName": "polite", "preemptionPolicy": "Never"}),
+            json!("polite"),
+            500,
+            "Never",
+        ),
+        (
+            &world,
+            json!({"priorityClassName": "system-node-critical"}),
+            json!("system-node-critical"),
+            2_000_001_000,
+            lower,
+        ),
+        (
+            &world,
+            json!({"priorityClassName": "system-cluster-critical"}),
+            json!("system-cluster-critical"),
+            2_000_000_000,
+            lower,
+        ),
         (&with_default, json!({}), json!("least"), 10, "Never"),
-        (&with_default, json!({"priorityClassName": "usual"}), json!("usual"), 20, lower),
+        (
+            &with_default,
+            json!({"priorityClassName": "usual"}),
+            json!("usual"),
+            20,
+            lower,
+        ),
     ] {
         let plugin = Priority::new(&world.registry);
         let pod = create(&jane, "pods", pod(spec.clone())).to(&plugin).await.unwrap();
         assert_eq!(pod["spec"]["priorityClassName"], name, "{spec}");
-        assert_eq!((pod["spec"]["priority"].as_i64(), pod["spec"]["preemptionPolicy"].as_str()), (Some(value), Some(policy)), "{spec}");
+        assert_eq!(
+            (
+                pod["spec"]["priority"].as_i64(),
+                pod["spec"]["preemptionPolicy"].as_str()
+            ),
+            (Some(value), Some(policy)),
+            "{spec}"
+        );
     }
     let plugin = Priority::new(&world.registry);
-    decide(&plugin, &[
+    #[rustfmt::skip]
+    let cases: &[(Request, &str)] = &[
         (create(&jane, "pods", pod(json!({"priorityClassName": "none"}))),
             r#"pods "p" is forbidden: no PriorityClass with name none was found"#),
         (create(&jane, "pods", pod(json!({"priorityClassName": "high", "priority": 7}))),
@@ -99,9 +147,13 @@ async fn a_class_stands_for_a_number() {
             r#"pods "p" is forbidden: the integer value of priority (2000001000) must not be provided in pod spec; priority admission controller computed 0 from the given PriorityClass name"#),
         (create(&jane, "pods", pod(json!({"priorityClassName": "high", "preemptionPolicy": "Never"}))),
             r#"pods "p" is forbidden: the string value of PreemptionPolicy (Never) must not be provided in pod spec; priority admission controller computed PreemptLowerPriority from the given PriorityClass name"#),
-    ]).await;
+    ];
+    decide(&plugin, cases).await;
     let old = pod(json!({"priority": 1000, "preemptionPolicy": "Never"}));
-    let kept = update(&jane, "pods", old.clone(), pod(json!({}))).to(&plugin).await.unwrap();
+    let kept = update(&jane, "pods", old.clone(), pod(json!({})))
+        .to(&plugin)
+        .await
+        .unwrap();
     assert_eq!(kept, old);
 }
 
@@ -114,9 +166,12 @@ async fn one_class_is_the_default_and_those_of_the_system_stay() {
     let empty = World::of(&[]).await;
     let jane = user("jane", &[]);
     let taken = |name: &str| {
-        format!(r#"priorityclasses.scheduling.k8s.io "{name}" is forbidden: PriorityClass first is already marked as default. Only one default can exist"#)
+        format!(
+            r#"priorityclasses.scheduling.k8s.io "{name}" is forbidden: PriorityClass first is already marked as default. Only one default can exist"#
+        )
     };
-    decide(&plugin, &[
+    #[rustfmt::skip]
+    let cases: &[(Request, &str)] = &[
         (create(&jane, "priorityclasses", plain("third")), ""),
         (create(&jane, "priorityclasses", default("third")), &taken("third")),
         (update(&jane, "priorityclasses", default("first"), default("first")), ""),
@@ -127,6 +182,11 @@ async fn one_class_is_the_default_and_those_of_the_system_stay() {
             r#"priorityclasses.scheduling.k8s.io "system-node-critical" is forbidden: this is a system priority class and cannot be deleted"#),
         (delete(&jane, "priorityclasses", plain("system-cluster-critical")),
             r#"priorityclasses.scheduling.k8s.io "system-cluster-critical" is forbidden: this is a system priority class and cannot be deleted"#),
-    ]).await;
-    decide(&Priority::new(&empty.registry), &[(create(&jane, "priorityclasses", default("third")), "")]).await;
+    ];
+    decide(&plugin, cases).await;
+    decide(
+        &Priority::new(&empty.registry),
+        &[(create(&jane, "priorityclasses", default("third")), "")],
+    )
+    .await;
 }

@@ -3,7 +3,7 @@
 use kubetrust_server::admission::RbacEscalation;
 use serde_json::{Value, json};
 
-use crate::world::{World, create, decide, delete, grant, update, user};
+use crate::world::{Request, World, create, decide, delete, grant, update, user};
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
@@ -66,13 +66,17 @@ async fn a_role_gives_no_more_than_its_maker_holds() {
     let plugin = RbacEscalation::new(&world.authorizer);
     let (jane, escalator, named) = (user("jane", &["dev"]), user("escalator", &[]), user("named", &[]));
     let root = user("root", &["system:masters"]);
-    let (few, more) = (|| json!([rule("get", "pods")]), || json!([rule("get,delete", "pods"), rule("get", "secrets")]));
+    let (few, more) = (
+        || json!([rule("get", "pods")]),
+        || json!([rule("get,delete", "pods"), rule("get", "secrets")]),
+    );
     let missing = "is forbidden: user \"jane\" (groups=[\"dev\"]) is attempting to grant RBAC permissions not currently held:\n\
         {APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"delete\"]}\n{APIGroups:[\"\"], Resources:[\"secrets\"], Verbs:[\"get\"]}";
     let in_role = format!("roles.rbac.authorization.k8s.io \"r\" {missing}");
     let in_cluster_role = format!("clusterroles.rbac.authorization.k8s.io \"r\" {missing}");
     let of_named = "roles.rbac.authorization.k8s.io \"r\" is forbidden: user \"named\" (groups=[]) is attempting to grant RBAC permissions not currently held:\n{APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"get\"]}";
-    decide(&plugin, &[
+    #[rustfmt::skip]
+    let cases: &[(Request, &str)] = &[
         (create(&jane, "roles", role(few())), ""),
         (create(&jane, "roles", role(json!([]))), ""),
         (create(&jane, "roles", role(json!(null))), ""),
@@ -93,7 +97,8 @@ async fn a_role_gives_no_more_than_its_maker_holds() {
         (create(&named, "roles", role(few())), of_named),
         (delete(&jane, "roles", role(more())), ""),
         (create(&jane, "configmaps", role(more())), ""),
-    ]).await;
+    ];
+    decide(&plugin, cases).await;
 }
 
 fn with_label(mut object: Value) -> Value {
@@ -121,7 +126,8 @@ async fn a_role_that_gathers_others_takes_all_rights() {
     };
     let some = || gathering(json!([{"matchLabels": {"a": "b"}}]));
     let why = r#"clusterroles.rbac.authorization.k8s.io "r" is forbidden: must have cluster-admin privileges to use the aggregationRule"#;
-    decide(&plugin, &[
+    #[rustfmt::skip]
+    let cases: &[(Request, &str)] = &[
         (create(&jane, "clusterroles", some()), why),
         (create(&jane, "clusterroles", gathering(json!([]))), ""),
         (create(&admin, "clusterroles", some()), ""),
@@ -130,21 +136,29 @@ async fn a_role_that_gathers_others_takes_all_rights() {
         (update(&jane, "clusterroles", some(), plain()), why),
         (update(&jane, "clusterroles", some(), with_owner(some())), ""),
         (update(&admin, "clusterroles", some(), plain()), ""),
-    ]).await;
+    ];
+    decide(&plugin, cases).await;
 }
 
 #[tokio::test]
 async fn a_binding_gives_no_more_than_its_maker_holds() {
     let world = world().await;
     let plugin = RbacEscalation::new(&world.authorizer);
-    let (jane, binder, root) = (user("jane", &[]), user("binder", &[]), user("root", &["system:masters"]));
+    let (jane, binder, root) = (
+        user("jane", &[]),
+        user("binder", &[]),
+        user("root", &["system:masters"]),
+    );
     let held = |who: &str, kind: &str, verbs: &str| {
-        format!("{kind}.rbac.authorization.k8s.io \"b\" is forbidden: user \"{who}\" (groups=[]) is attempting to grant RBAC permissions not currently held:\n{verbs}")
+        format!(
+            "{kind}.rbac.authorization.k8s.io \"b\" is forbidden: user \"{who}\" (groups=[]) is attempting to grant RBAC permissions not currently held:\n{verbs}"
+        )
     };
     let secrets = r#"{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}"#;
     let pods = r#"{APIGroups:[""], Resources:["pods"], Verbs:["get"]}"#;
     let owner = |binding: Value| with_owner(binding);
-    decide(&plugin, &[
+    #[rustfmt::skip]
+    let cases: &[(Request, &str)] = &[
         (create(&jane, "clusterrolebindings", cluster_binding("pods")), ""),
         (create(&jane, "clusterrolebindings", cluster_binding("secrets")), &held("jane", "clusterrolebindings", secrets)),
         (create(&binder, "clusterrolebindings", cluster_binding("secrets")), ""),
@@ -165,7 +179,8 @@ async fn a_binding_gives_no_more_than_its_maker_holds() {
             &held("jane", "rolebindings", secrets)),
         (update(&jane, "rolebindings", binding("Role", "secrets"), owner(binding("Role", "secrets"))), ""),
         (delete(&jane, "rolebindings", binding("Role", "secrets")), ""),
-    ]).await;
+    ];
+    decide(&plugin, cases).await;
 }
 
 #[tokio::test]
@@ -182,11 +197,13 @@ async fn what_a_binding_in_a_namespace_gives_is_held_there_only() {
     let local = user("local", &[]);
     let refused = "user \"local\" (groups=[]) is attempting to grant RBAC permissions not currently held:\n{APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"get\"]}";
     let rules = || json!([rule("get", "pods")]);
-    decide(&plugin, &[
+    #[rustfmt::skip]
+    let cases: &[(Request, &str)] = &[
         (create(&local, "roles", role(rules())), ""),
         (create(&local, "roles", role(rules())).at("other", "r"),
             &format!("roles.rbac.authorization.k8s.io \"r\" is forbidden: {refused}")),
         (create(&local, "clusterroles", cluster_role(rules())),
             &format!("clusterroles.rbac.authorization.k8s.io \"r\" is forbidden: {refused}")),
-    ]).await;
+    ];
+    decide(&plugin, cases).await;
 }

@@ -3,12 +3,13 @@
 use kubetrust_server::admission::ServiceAccount;
 use serde_json::{Value, json};
 
-use crate::world::{World, create, decide, delete, update, user};
+use crate::world::{Request, World, create, decide, delete, update, user};
 
 const PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 fn account(name: &str, fields: Value) -> Value {
-    let mut account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"namespace": "ns", "name": name}});
+    let mut account =
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"namespace": "ns", "name": name}});
     for (field, value) in fields.as_object().unwrap() {
         account[field] = value.clone();
     }
@@ -16,7 +17,10 @@ fn account(name: &str, fields: Value) -> Value {
 }
 
 fn strict(name: &str, says: &str) -> Value {
-    let mut account = account(name, json!({"secrets": [{"name": "own"}], "imagePullSecrets": [{"name": "pull"}]}));
+    let mut account = account(
+        name,
+        json!({"secrets": [{"name": "own"}], "imagePullSecrets": [{"name": "pull"}]}),
+    );
     account["metadata"]["annotations"] = json!({"kubernetes.io/enforce-mountable-secrets": says});
     account
 }
@@ -82,16 +86,31 @@ async fn the_token_is_mounted_where_it_is_wanted_and_nothing_is_yet() {
         (json!({"containers": [taken]}), 0, 0),
         (json!({"containers": [taken, free]}), 1, 1),
         (json!({"containers": [free], "volumes": own}), 1, 1),
-        (json!({"containers": [free], "automountServiceAccountToken": false}), 0, 0),
+        (
+            json!({"containers": [free], "automountServiceAccountToken": false}),
+            0,
+            0,
+        ),
         (json!({"containers": [free], "serviceAccountName": "quiet"}), 0, 0),
-        (json!({"containers": [free], "serviceAccountName": "quiet", "automountServiceAccountToken": true}), 1, 1),
+        (
+            json!({"containers": [free], "serviceAccountName": "quiet", "automountServiceAccountToken": true}),
+            1,
+            1,
+        ),
         (json!({"containers": []}), 0, 0),
         (json!({"containers": "no list", "volumes": 3}), 0, 0),
     ] {
-        let pod = create(&user("jane", &[]), "pods", pod(spec.clone())).to(&plugin).await.unwrap();
+        let pod = create(&user("jane", &[]), "pods", pod(spec.clone()))
+            .to(&plugin)
+            .await
+            .unwrap();
         let containers = pod["spec"]["containers"].as_array().cloned().unwrap_or_default();
-        let mounted = containers.iter().flat_map(|container| container["volumeMounts"].as_array().unwrap());
-        let mounted = mounted.filter(|mount| mount["mountPath"] == PATH && mount["name"] != "v").count();
+        let mounted = containers
+            .iter()
+            .flat_map(|container| container["volumeMounts"].as_array().unwrap());
+        let mounted = mounted
+            .filter(|mount| mount["mountPath"] == PATH && mount["name"] != "v")
+            .count();
         let count = pod["spec"]["volumes"].as_array().map_or(0, Vec::len);
         assert_eq!((mounted, count), (mounts, volumes), "{spec}");
     }
@@ -119,9 +138,13 @@ async fn a_pod_runs_as_an_account_that_there_is() {
     let jane = user("jane", &[]);
     let secret = json!({"volumes": [{"name": "v", "secret": {"secretName": "s"}}]});
     let token = json!({"volumes": [{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]});
-    let old_name = create(&jane, "pods", pod(json!({"serviceAccount": "quiet"}))).to(&plugin).await.unwrap();
+    let old_name = create(&jane, "pods", pod(json!({"serviceAccount": "quiet"})))
+        .to(&plugin)
+        .await
+        .unwrap();
     assert_eq!(old_name["spec"]["serviceAccountName"], "quiet");
-    decide(&plugin, &[
+    #[rustfmt::skip]
+    let cases: &[(Request, &str)] = &[
         (create(&jane, "pods", pod(json!({"serviceAccountName": "quiet"}))), ""),
         (create(&jane, "pods", pod(json!({"serviceAccountName": "none"}))),
             r#"pods "p" is forbidden: error looking up service account ns/none: serviceaccount "none" not found"#),
@@ -142,7 +165,8 @@ async fn a_pod_runs_as_an_account_that_there_is() {
             r#"pods "p" is forbidden: no service account specified for pod ns/p"#),
         (delete(&jane, "pods", pod(json!({}))), ""),
         (create(&jane, "configmaps", pod(json!({}))), ""),
-    ]).await;
+    ];
+    decide(&plugin, cases).await;
 }
 
 #[tokio::test]
@@ -151,7 +175,8 @@ async fn the_default_account_is_waited_for() {
     let plugin = ServiceAccount::new(&world.registry);
     let request = create(&user("jane", &[]), "pods", pod(json!({})));
     let refused = request.to(&plugin).await.unwrap_err();
-    let missing = r#"pods "p" is forbidden: error looking up service account ns/default: serviceaccount "default" not found"#;
+    let missing =
+        r#"pods "p" is forbidden: error looking up service account ns/default: serviceaccount "default" not found"#;
     assert_eq!(refused.message, missing);
 
     let late = account("default", json!({}));
@@ -172,36 +197,60 @@ async fn an_account_can_keep_its_pods_to_its_own_secrets() {
         pod(spec)
     };
     let volume = |secret: &str| json!({"volumes": [{"name": "v", "secret": {"secretName": secret}}]});
-    let variable = |list: &str, secret: &str| {
-        json!({list: [{"name": "c", "env": [{"name": "E", "valueFrom": {"secretKeyRef": {"name": secret}}}]}]})
-    };
+    let variable = |list: &str, secret: &str| json!({list: [{"name": "c", "env": [{"name": "E", "valueFrom": {"secretKeyRef": {"name": secret}}}]}]});
     let from = |list: &str, secret: &str| json!({list: [{"name": "c", "envFrom": [{"secretRef": {"name": secret}}]}]});
     let pull = |secret: &str| json!({"imagePullSecrets": [{"name": "pull"}, {"name": secret}]});
     let other = "is not allowed because service account strict does not reference that";
     let cases = [
-        (volume("own"), volume("other"), format!(r#"volume with secret.secretName="other" {other} secret"#)),
-        (variable("containers", "own"), variable("containers", "other"),
-            format!(r#"container c with envVar E referencing secret.secretName="other" {other} secret"#)),
-        (variable("initContainers", "own"), variable("initContainers", "other"),
-            format!(r#"init container c with envVar E referencing secret.secretName="other" {other} secret"#)),
-        (from("containers", "own"), from("containers", "other"),
-            format!(r#"container c with envFrom referencing secret.secretName="other" {other} secret"#)),
-        (from("initContainers", "own"), from("initContainers", "other"),
-            format!(r#"init container c with envFrom referencing secret.secretName="other" {other} secret"#)),
-        (pull("pull"), pull("other"), format!(r#"imagePullSecrets[1].name="other" {other} imagePullSecret"#)),
+        (
+            volume("own"),
+            volume("other"),
+            format!(r#"volume with secret.secretName="other" {other} secret"#),
+        ),
+        (
+            variable("containers", "own"),
+            variable("containers", "other"),
+            format!(r#"container c with envVar E referencing secret.secretName="other" {other} secret"#),
+        ),
+        (
+            variable("initContainers", "own"),
+            variable("initContainers", "other"),
+            format!(r#"init container c with envVar E referencing secret.secretName="other" {other} secret"#),
+        ),
+        (
+            from("containers", "own"),
+            from("containers", "other"),
+            format!(r#"container c with envFrom referencing secret.secretName="other" {other} secret"#),
+        ),
+        (
+            from("initContainers", "own"),
+            from("initContainers", "other"),
+            format!(r#"init container c with envFrom referencing secret.secretName="other" {other} secret"#),
+        ),
+        (
+            pull("pull"),
+            pull("other"),
+            format!(r#"imagePullSecrets[1].name="other" {other} imagePullSecret"#),
+        ),
     ];
     for (allowed, refused, why) in cases {
         let why = format!(r#"pods "p" is forbidden: {why}"#);
-        decide(&plugin, &[
+        #[rustfmt::skip]
+        let cases: &[(Request, &str)] = &[
             (create(&jane, "pods", as_account("strict", allowed)), ""),
             (create(&jane, "pods", as_account("strict", refused.clone())), &why),
             (create(&jane, "pods", as_account("loose", refused)), ""),
-        ]).await;
+        ];
+        decide(&plugin, cases).await;
     }
     let debug = |secret: &str| as_account("strict", variable("ephemeralContainers", secret));
-    let why = format!(r#"pods "p" is forbidden: ephemeral container c with envVar E referencing secret.secretName="other" {other} secret"#);
-    decide(&plugin, &[
+    let why = format!(
+        r#"pods "p" is forbidden: ephemeral container c with envVar E referencing secret.secretName="other" {other} secret"#
+    );
+    #[rustfmt::skip]
+    let cases: &[(Request, &str)] = &[
         (update(&jane, "pods/ephemeralcontainers", debug("own"), debug("own")), ""),
         (update(&jane, "pods/ephemeralcontainers", debug("own"), debug("other")), &why),
-    ]).await;
+    ];
+    decide(&plugin, cases).await;
 }

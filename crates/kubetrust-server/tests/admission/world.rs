@@ -34,7 +34,11 @@ impl World {
         let authorizer = Arc::new(Authorizer::new([Mode::Node, Mode::Rbac]));
         let storages: std::collections::BTreeSet<&str> = TABLE.iter().map(|resource| resource.storage).collect();
         let cache = Cache::load(store, root.clone(), storages, Vec::new()).await.unwrap();
-        let world = Self { registry: Registry::new(cache, root), authorizer, _folder: folder };
+        let world = Self {
+            registry: Registry::new(cache, root),
+            authorizer,
+            _folder: folder,
+        };
         for object in objects {
             world.put(object).await;
         }
@@ -46,8 +50,15 @@ impl World {
     pub async fn put(&self, object: &Value) {
         let resource = of_kind(object);
         let target = Target::object(resource, meta::namespace(object), meta::name(object));
-        let change = Change::Put { value: to_stored(object).unwrap().into(), lease: None };
-        let write = Write { key: self.registry.key(&target), expect: None, change: Some(change) };
+        let change = Change::Put {
+            value: to_stored(object).unwrap().into(),
+            lease: None,
+        };
+        let write = Write {
+            key: self.registry.key(&target),
+            expect: None,
+            change: Some(change),
+        };
         self.registry.store().commit(vec![write]).await.unwrap();
         self.authorizer.put(resource.group, resource.plural, object).unwrap();
     }
@@ -55,7 +66,10 @@ impl World {
 
 fn of_kind(object: &Value) -> &'static Resource {
     let (version, kind) = (object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap());
-    TABLE.iter().find(|row| row.kind == kind && row.api_version() == version).unwrap()
+    TABLE
+        .iter()
+        .find(|row| row.kind == kind && row.api_version() == version)
+        .unwrap()
 }
 
 /// A write that a plugin is asked about.
@@ -87,14 +101,30 @@ pub fn delete(user: &User, what: &'static str, old: Value) -> Request {
 
 impl Request {
     fn new(user: &User, verb: Verb, what: &'static str, object: Value, old: Option<Value>) -> Self {
-        let known = if object.is_null() { old.clone().unwrap_or_default() } else { object.clone() };
+        let known = if object.is_null() {
+            old.clone().unwrap_or_default()
+        } else {
+            object.clone()
+        };
         let (namespace, name) = (meta::namespace(&known).to_owned(), meta::name(&known).to_owned());
-        Self { user: user.clone(), verb, what, namespace, name, object, old }
+        Self {
+            user: user.clone(),
+            verb,
+            what,
+            namespace,
+            name,
+            object,
+            old,
+        }
     }
 
     /// As one to this place.
     pub fn at(self, namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.into(), name: name.into(), ..self }
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+            ..self
+        }
     }
 
     /// What becomes of it: the object, or the refusal.
@@ -129,17 +159,29 @@ pub async fn decide(plugin: &dyn Plugin, cases: &[(Request, &str)]) {
 
 /// A user in groups.
 pub fn user(name: &str, groups: &[&str]) -> User {
-    User { name: name.into(), groups: groups.iter().map(|group| (*group).to_owned()).collect(), ..User::default() }
+    User {
+        name: name.into(),
+        groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+        ..User::default()
+    }
 }
 
 /// A kubelet.
 pub fn kubelet(node: &str) -> User {
-    user(&format!("system:node:{node}"), &["system:nodes", "system:authenticated"])
+    user(
+        &format!("system:node:{node}"),
+        &["system:nodes", "system:authenticated"],
+    )
 }
 
 /// A cluster role with one rule, bound to a user: verbs, group, resource, names (comma-separated; empty for all).
 pub fn grant(who: &str, verbs: &str, group: &str, resource: &str, names: &str) -> [Value; 2] {
-    let list = |text: &str| -> Vec<String> { text.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect() };
+    let list = |text: &str| -> Vec<String> {
+        text.split(',')
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
     let name = format!("{who}:{verbs}:{resource}:{names}").replace(['/', '*', ','], "-");
     let rule = serde_json::json!({
         "apiGroups": [group], "resources": list(resource), "verbs": list(verbs), "resourceNames": list(names),

@@ -21,7 +21,9 @@ pub struct CertificateApproval {
 impl CertificateApproval {
     /// Asks an authorizer.
     pub fn new(authorizer: &Arc<Authorizer>) -> Self {
-        Self { authorizer: Arc::clone(authorizer) }
+        Self {
+            authorizer: Arc::clone(authorizer),
+        }
     }
 
     fn check(&self, operation: &Operation<'_>) -> Result<(), Status> {
@@ -34,7 +36,9 @@ impl CertificateApproval {
             return Ok(());
         }
         let signer = go_quoted(signer);
-        Err(operation.forbidden(&format!("user not permitted to approve requests with signerName {signer}")))
+        Err(operation.forbidden(&format!(
+            "user not permitted to approve requests with signerName {signer}"
+        )))
     }
 }
 

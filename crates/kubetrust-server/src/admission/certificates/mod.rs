@@ -42,7 +42,9 @@ fn signer(request: &Value) -> &str {
 
 /// What the PKCS#10 request in the spec of a signing request asks for.
 pub(super) fn requested(spec: &Value) -> Result<Requested, RequestFault> {
-    let text = STANDARD.decode(text(spec, "request")).map_err(|_| RequestFault::NotARequest)?;
+    let text = STANDARD
+        .decode(text(spec, "request"))
+        .map_err(|_| RequestFault::NotARequest)?;
     Requested::from_pem(&text)
 }
 

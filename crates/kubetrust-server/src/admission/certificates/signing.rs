@@ -22,7 +22,9 @@ pub struct CertificateSigning {
 impl CertificateSigning {
     /// Asks an authorizer.
     pub fn new(authorizer: &Arc<Authorizer>) -> Self {
-        Self { authorizer: Arc::clone(authorizer) }
+        Self {
+            authorizer: Arc::clone(authorizer),
+        }
     }
 
     fn check(&self, operation: &Operation<'_>) -> Result<(), Status> {

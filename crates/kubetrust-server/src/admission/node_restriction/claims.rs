@@ -41,8 +41,14 @@ fn changes(old: &Value, new: &Value) -> Vec<String> {
             changed.extend((old != new).then(|| part.to_owned()));
             continue;
         }
-        let counted = names(old, new).into_iter().filter(|field| !FREE.contains(&(part, field)));
-        changed.extend(counted.filter(|field| !same(&old[*field], &new[*field])).map(|field| format!("{part}.{field}")));
+        let counted = names(old, new)
+            .into_iter()
+            .filter(|field| !FREE.contains(&(part, field)));
+        changed.extend(
+            counted
+                .filter(|field| !same(&old[*field], &new[*field]))
+                .map(|field| format!("{part}.{field}")),
+        );
     }
     changed
 }

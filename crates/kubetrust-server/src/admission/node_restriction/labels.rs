@@ -30,14 +30,25 @@ pub(super) fn forbidden_changes<'a>(
     new: Option<&'a Map<String, Value>>,
     old: Option<&'a Map<String, Value>>,
 ) -> Vec<&'a str> {
-    let keys: BTreeSet<&str> = new.into_iter().chain(old).flat_map(Map::keys).map(String::as_str).collect();
+    let keys: BTreeSet<&str> = new
+        .into_iter()
+        .chain(old)
+        .flat_map(Map::keys)
+        .map(String::as_str)
+        .collect();
     let value = |labels: Option<&'a Map<String, Value>>, key: &str| labels.and_then(|labels| labels.get(key));
-    keys.into_iter().filter(|key| value(new, key) != value(old, key) && is_forbidden(key)).collect()
+    keys.into_iter()
+        .filter(|key| value(new, key) != value(old, key) && is_forbidden(key))
+        .collect()
 }
 
 fn is_forbidden(key: &str) -> bool {
     let domain = key.split_once('/').map_or("", |(domain, _)| domain);
-    let within = |parent: &&str| domain.strip_suffix(*parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    let within = |parent: &&str| {
+        domain
+            .strip_suffix(*parent)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
     let own = || OWN.contains(&key) || OWN_DOMAINS.iter().any(within);
     within(&RESTRICTED) || (RESERVED_DOMAINS.iter().any(within) && !own())
 }

@@ -1,11 +1,11 @@
-//! `NodeRestriction`: what a kubelet may write of what the node authorizer lets it write: its own node, what runs on it,
-//! and nothing that draws more onto it (`plugin/pkg/admission/noderestriction` of v1.36, with its default gates).
+//! `NodeRestriction`: what a kubelet may write of what the node authorizer lets it write: its own node, what runs on
+//! it, and nothing that draws more onto it (`plugin/pkg/admission/noderestriction` of v1.36, with its default gates).
 
+mod by_name;
 mod claims;
 mod labels;
 mod nodes;
 mod pods;
-mod small;
 mod tokens;
 
 use std::sync::Arc;
@@ -40,7 +40,10 @@ struct Asked<'a> {
 impl NodeRestriction {
     /// Looks pods, nodes and volumes up in a registry, and asks the authorizer about audiences.
     pub fn new(registry: &Registry, authorizer: &Arc<Authorizer>) -> Self {
-        Self { objects: Objects::new(registry), authorizer: Arc::clone(authorizer) }
+        Self {
+            objects: Objects::new(registry),
+            authorizer: Arc::clone(authorizer),
+        }
     }
 
     async fn admit(&self, operation: &Operation<'_>) -> Result<(), Status> {
@@ -52,8 +55,17 @@ impl NodeRestriction {
             }
             return Ok(());
         };
-        let asked = Asked { node, operation, objects: &self.objects, authorizer: &self.authorizer };
-        match (operation.resource.group, operation.resource.plural, operation.subresource()) {
+        let asked = Asked {
+            node,
+            operation,
+            objects: &self.objects,
+            authorizer: &self.authorizer,
+        };
+        match (
+            operation.resource.group,
+            operation.resource.plural,
+            operation.subresource(),
+        ) {
             ("", "pods", "") => pods::whole(asked).await,
             ("", "pods", "status") => pods::status(asked),
             ("", "pods", "eviction") => pods::eviction(asked).await,
@@ -65,10 +77,10 @@ impl NodeRestriction {
             ("", "persistentvolumeclaims", "status") => claims::status(asked),
             ("", "persistentvolumeclaims", _) => Err(asked.forbidden("may only update PVC status")),
             ("", "serviceaccounts", "token") => tokens::request(asked).await,
-            ("coordination.k8s.io", "leases", _) => small::lease(asked),
-            ("storage.k8s.io", "csinodes", _) => small::csi_node(asked),
-            ("resource.k8s.io", "resourceslices", _) => small::resource_slice(asked),
-            ("certificates.k8s.io", "certificatesigningrequests", _) => small::signing_request(asked),
+            ("coordination.k8s.io", "leases", _) => by_name::lease(asked),
+            ("storage.k8s.io", "csinodes", _) => by_name::csi_node(asked),
+            ("resource.k8s.io", "resourceslices", _) => by_name::resource_slice(asked),
+            ("certificates.k8s.io", "certificatesigningrequests", _) => by_name::signing_request(asked),
             _ => Ok(()),
         }
     }
@@ -86,7 +98,10 @@ impl Asked<'_> {
 
     /// For a verb that makes no sense there.
     fn unexpected(&self) -> Status {
-        self.forbidden(&format!("unexpected operation {}", go_quoted(self.operation.verb.name())))
+        self.forbidden(&format!(
+            "unexpected operation {}",
+            go_quoted(self.operation.verb.name())
+        ))
     }
 }
 

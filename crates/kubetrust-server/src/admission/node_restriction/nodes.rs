@@ -26,14 +26,16 @@ fn create(asked: Asked<'_>) -> Result<(), Status> {
     let (new, node) = (&asked.operation.object, asked.quoted());
     // What a node's spec refers to, the node can read.
     if !new["spec"]["configSource"].is_null() {
-        return Err(
-            asked.forbidden(&format!("node {node} is not allowed to create pods with a non-nil configSource"))
-        );
+        return Err(asked.forbidden(&format!(
+            "node {node} is not allowed to create pods with a non-nil configSource"
+        )));
     }
     match labels::forbidden_changes(meta::labels(new), None).as_slice() {
         [] => Ok(()),
-        labels => Err(asked
-            .forbidden(&format!("node {node} is not allowed to set the following labels: {}", labels.join(", ")))),
+        labels => Err(asked.forbidden(&format!(
+            "node {node} is not allowed to set the following labels: {}",
+            labels.join(", ")
+        ))),
     }
 }
 
@@ -42,10 +44,16 @@ fn update(asked: Asked<'_>) -> Result<(), Status> {
     let old = asked.operation.old.unwrap_or(&serde_json::Value::Null);
     let source = &new["spec"]["configSource"];
     let rules = [
-        (!source.is_null() && *source != old["spec"]["configSource"], "update configSource to a new non-nil configSource"),
+        (
+            !source.is_null() && *source != old["spec"]["configSource"],
+            "update configSource to a new non-nil configSource",
+        ),
         // Taints keep away what is not to run there.
         (!same(&new["spec"]["taints"], &old["spec"]["taints"]), "modify taints"),
-        (!same(&new["metadata"]["ownerReferences"], &old["metadata"]["ownerReferences"]), "modify ownerReferences"),
+        (
+            !same(&new["metadata"]["ownerReferences"], &old["metadata"]["ownerReferences"]),
+            "modify ownerReferences",
+        ),
     ];
     if let Some((_, what)) = rules.into_iter().find(|(broken, _)| *broken) {
         return Err(asked.forbidden(&format!("node {node} is not allowed to {what}")));

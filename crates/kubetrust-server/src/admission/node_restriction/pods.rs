@@ -14,9 +14,9 @@ pub(super) async fn whole(asked: Asked<'_>) -> Result<(), Status> {
     match asked.operation.verb {
         Verb::Create => create(asked).await,
         Verb::Delete if asked.operation.old.is_some_and(|pod| pod::node(pod) == asked.node) => Ok(()),
-        Verb::Delete => {
-            Err(asked.forbidden(&format!("node {node} can only delete pods with spec.nodeName set to itself")))
-        }
+        Verb::Delete => Err(asked.forbidden(&format!(
+            "node {node} can only delete pods with spec.nodeName set to itself"
+        ))),
         Verb::Update => Err(asked.forbidden(&format!(
             "unexpected operation {}, node {node} can only create and delete mirror pods",
             go_quoted(asked.operation.verb.name())
@@ -33,12 +33,16 @@ async fn create(asked: Asked<'_>) -> Result<(), Status> {
         )));
     }
     if pod::node(object) != asked.node {
-        return Err(asked.forbidden(&format!("node {node} can only create pods with spec.nodeName set to itself")));
+        return Err(asked.forbidden(&format!(
+            "node {node} can only create pods with spec.nodeName set to itself"
+        )));
     }
     check_owner(asked).await?;
     match pod::reference(object) {
         Ok(None) => Ok(()),
-        Ok(Some(resource)) => Err(asked.forbidden(&format!("node {node} can not create pods that reference {resource}"))),
+        Ok(Some(resource)) => {
+            Err(asked.forbidden(&format!("node {node} can not create pods that reference {resource}")))
+        }
         Err(why) => Err(asked.forbidden(&format!("error checking mirror pod for API references: {why}"))),
     }
 }
@@ -50,13 +54,19 @@ async fn check_owner(asked: Asked<'_>) -> Result<(), Status> {
     let owner = match meta::owner_references(&asked.operation.object) {
         [] => return Err(refused("can only create pods with an owner reference set to itself")),
         [owner] => owner,
-        _ => return Err(refused("can only create pods with a single owner reference set to itself")),
+        _ => {
+            return Err(refused(
+                "can only create pods with a single owner reference set to itself",
+            ));
+        }
     };
     if [text(owner, "apiVersion"), text(owner, "kind"), text(owner, "name")] != ["v1", "Node", asked.node] {
         return Err(refused("can only create pods with an owner reference set to itself"));
     }
     if owner["controller"] != true {
-        return Err(refused("can only create pods with a controller owner reference set to itself"));
+        return Err(refused(
+            "can only create pods with a controller owner reference set to itself",
+        ));
     }
     if owner["blockOwnerDeletion"] == true {
         return Err(refused("must not set blockOwnerDeletion on an owner reference"));
@@ -67,7 +77,10 @@ async fn check_owner(asked: Asked<'_>) -> Result<(), Status> {
     let (claimed, uid) = (text(owner, "uid"), meta::uid(&found));
     if claimed != uid {
         // Expected and got stand the wrong way round upstream, and so here.
-        return Err(asked.forbidden(&format!("node {} UID mismatch: expected {claimed} got {uid}", asked.node)));
+        return Err(asked.forbidden(&format!(
+            "node {} UID mismatch: expected {claimed} got {uid}",
+            asked.node
+        )));
     }
     Ok(())
 }
@@ -78,15 +91,18 @@ pub(super) fn status(asked: Asked<'_>) -> Result<(), Status> {
         return Err(asked.unexpected());
     };
     if pod::node(old) != asked.node {
-        return Err(asked
-            .forbidden(&format!("node {node} can only update pod status for pods with spec.nodeName set to itself")));
+        return Err(asked.forbidden(&format!(
+            "node {node} can only update pod status for pods with spec.nodeName set to itself"
+        )));
     }
     if !same(&old["metadata"]["labels"], &new["metadata"]["labels"]) {
         return Err(asked.forbidden(&format!("node {node} cannot update labels through pod status")));
     }
     let claims = |pod: &Value| -> Vec<[Value; 2]> {
         let statuses = each(&pod["status"], "resourceClaimStatuses");
-        statuses.map(|status| [status["name"].clone(), status["resourceClaimName"].clone()]).collect()
+        statuses
+            .map(|status| [status["name"].clone(), status["resourceClaimName"].clone()])
+            .collect()
     };
     if claims(old) != claims(new) {
         return Err(asked.forbidden(&format!("node {node} cannot update resource claim statues")));
@@ -110,7 +126,10 @@ pub(super) async fn eviction(asked: Asked<'_>) -> Result<(), Status> {
         return Err(Status::not_found("", "pod", name));
     };
     if pod::node(&pod) != asked.node {
-        let why = format!("node {} can only evict pods with spec.nodeName set to itself", asked.node);
+        let why = format!(
+            "node {} can only evict pods with spec.nodeName set to itself",
+            asked.node
+        );
         return Err(asked.forbidden(&why));
     }
     Ok(())

@@ -43,7 +43,10 @@ pub(super) async fn request(asked: Asked<'_>) -> Result<(), Status> {
         return Err(Status::not_found("", "pod", name));
     };
     if uid != meta::uid(&pod) {
-        return Err(asked.forbidden(&format!("the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated")));
+        return Err(asked.forbidden(&format!(
+            "the UID in the bound object reference ({uid}) does not match the UID in record. \
+             The object might have been deleted and then recreated"
+        )));
     }
     if pod::node(&pod) != asked.node {
         return Err(asked.forbidden("node requested token bound to a pod scheduled on a different node"));
@@ -80,7 +83,10 @@ fn may_request(asked: Asked<'_>, audience: &str) -> bool {
         name: asked.operation.name.into(),
         ..ResourceAttributes::default()
     });
-    asked.authorizer.authorize(asked.operation.user, &attributes).is_allowed()
+    asked
+        .authorizer
+        .authorize(asked.operation.user, &attributes)
+        .is_allowed()
 }
 
 /// Whether a volume of the pod has a token for the audience, its own or its driver's. What is missing on the way is an
@@ -140,11 +146,17 @@ async fn volume_has_audience(
     let Some(found) = asked.objects.find("csidrivers", "", &driver).await? else {
         return Ok(Err(NotThere::new("csidriver.storage.k8s.io", &driver)));
     };
-    Ok(Ok(each(&found["spec"], "tokenRequests").any(|request| text(request, "audience") == audience)))
+    Ok(Ok(
+        each(&found["spec"], "tokenRequests").any(|request| text(request, "audience") == audience)
+    ))
 }
 
 async fn driver_of_claim(asked: Asked<'_>, claim: &str) -> Result<Result<Option<String>, NotThere>, Status> {
-    let Some(found) = asked.objects.find("persistentvolumeclaims", asked.operation.namespace, claim).await? else {
+    let Some(found) = asked
+        .objects
+        .find("persistentvolumeclaims", asked.operation.namespace, claim)
+        .await?
+    else {
         return Ok(Err(NotThere::new("persistentvolumeclaim", claim)));
     };
     let name = text(&found["spec"], "volumeName");
@@ -157,7 +169,10 @@ async fn driver_of_claim(asked: Asked<'_>, claim: &str) -> Result<Result<Option<
 /// The driver of a volume, of a pod or of the cluster.
 fn driver_of(volume: &Value) -> Option<String> {
     match text(&volume["csi"], "driver") {
-        "" => MIGRATED.iter().find(|(source, _)| volume[*source].is_object()).map(|(_, driver)| (*driver).to_owned()),
+        "" => MIGRATED
+            .iter()
+            .find(|(source, _)| volume[*source].is_object())
+            .map(|(_, driver)| (*driver).to_owned()),
         driver => Some(driver.to_owned()),
     }
 }

@@ -33,7 +33,9 @@ pub struct ServiceAccount {
 impl ServiceAccount {
     /// Looks accounts up in a registry.
     pub fn new(registry: &Registry) -> Self {
-        Self { objects: Objects::new(registry) }
+        Self {
+            objects: Objects::new(registry),
+        }
     }
 
     async fn admit(&self, operation: &mut Operation<'_>) -> Result<(), Status> {
@@ -76,7 +78,11 @@ impl ServiceAccount {
         if !mountable::enforced(&account) {
             return Ok(());
         }
-        let checked = if ephemeral { mountable::check_ephemeral(&account, pod) } else { mountable::check(&account, pod) };
+        let checked = if ephemeral {
+            mountable::check_ephemeral(&account, pod)
+        } else {
+            mountable::check(&account, pod)
+        };
         checked.map_err(|why| operation.forbidden(&why))
     }
 
@@ -99,13 +105,18 @@ impl ServiceAccount {
 
 /// The pod decides, then the account; by default it is yes.
 fn wants_token(account: &Value, pod: &Value) -> bool {
-    let wishes = [&pod["spec"]["automountServiceAccountToken"], &account["automountServiceAccountToken"]];
+    let wishes = [
+        &pod["spec"]["automountServiceAccountToken"],
+        &account["automountServiceAccountToken"],
+    ];
     wishes.into_iter().find_map(Value::as_bool).unwrap_or(true)
 }
 
 /// A pod that names no secrets for pulling images has those of its account.
 fn add_pull_secrets(account: &Value, pod: &mut Value) {
-    let secrets: Vec<Value> = each(account, "imagePullSecrets").map(|secret| json!({"name": text(secret, "name")})).collect();
+    let secrets: Vec<Value> = each(account, "imagePullSecrets")
+        .map(|secret| json!({"name": text(secret, "name")}))
+        .collect();
     if !secrets.is_empty()
         && let Some(list) = spec_mut(pod).and_then(|spec| list_mut(spec, "imagePullSecrets"))
         && list.is_empty()
@@ -117,11 +128,20 @@ fn add_pull_secrets(account: &Value, pod: &mut Value) {
 /// A pod that only shows what a kubelet runs reaches nothing of the cluster.
 fn check_mirror(pod: &Value) -> Result<(), &'static str> {
     let rules = [
-        (!pod::service_account(pod).is_empty(), "a mirror pod may not reference service accounts"),
+        (
+            !pod::service_account(pod).is_empty(),
+            "a mirror pod may not reference service accounts",
+        ),
         (pod::refers_to_secrets(pod), "a mirror pod may not reference secrets"),
-        (pod::has_token(pod), "a mirror pod may not use ServiceAccountToken volume projections"),
+        (
+            pod::has_token(pod),
+            "a mirror pod may not use ServiceAccountToken volume projections",
+        ),
     ];
-    rules.into_iter().find(|(broken, _)| *broken).map_or(Ok(()), |(_, why)| Err(why))
+    rules
+        .into_iter()
+        .find(|(broken, _)| *broken)
+        .map_or(Ok(()), |(_, why)| Err(why))
 }
 
 impl Plugin for ServiceAccount {

@@ -22,7 +22,8 @@ pub(super) fn check(account: &Value, pod: &Value) -> Result<(), String> {
         let name = secret.get("secretName").and_then(Value::as_str).unwrap_or_default();
         if !allows(account, "secrets", name) {
             return Err(format!(
-                "volume with secret.secretName=\"{name}\" is not allowed because service account {who} does not reference that secret"
+                "volume with secret.secretName=\"{name}\" is not allowed \
+                 because service account {who} does not reference that secret"
             ));
         }
     }
@@ -32,7 +33,8 @@ pub(super) fn check(account: &Value, pod: &Value) -> Result<(), String> {
         let name = text(secret, "name");
         if !allows(account, "imagePullSecrets", name) {
             return Err(format!(
-                "imagePullSecrets[{index}].name=\"{name}\" is not allowed because service account {who} does not reference that imagePullSecret"
+                "imagePullSecrets[{index}].name=\"{name}\" is not allowed \
+                 because service account {who} does not reference that imagePullSecret"
             ));
         }
     }
@@ -51,7 +53,8 @@ fn check_containers(account: &Value, spec: &Value, list: &str, called: &str) -> 
         for variable in each(container, "env") {
             if let Some(secret) = refused(account, &variable["valueFrom"]["secretKeyRef"]) {
                 return Err(format!(
-                    "{place} with envVar {} referencing secret.secretName=\"{secret}\" is not allowed because service account {who} does not reference that secret",
+                    "{place} with envVar {} referencing secret.secretName=\"{secret}\" is not allowed \
+                 because service account {who} does not reference that secret",
                     text(variable, "name")
                 ));
             }
@@ -59,7 +62,8 @@ fn check_containers(account: &Value, spec: &Value, list: &str, called: &str) -> 
         for source in each(container, "envFrom") {
             if let Some(secret) = refused(account, &source["secretRef"]) {
                 return Err(format!(
-                    "{place} with envFrom referencing secret.secretName=\"{secret}\" is not allowed because service account {who} does not reference that secret"
+                    "{place} with envFrom referencing secret.secretName=\"{secret}\" is not allowed \
+                 because service account {who} does not reference that secret"
                 ));
             }
         }

@@ -17,7 +17,9 @@ const MODE: u32 = 0o644;
 
 /// Mounts it into each container that has nothing there.
 pub(super) fn mount(pod: &mut Value) {
-    let present = each(&pod["spec"], "volumes").map(|volume| text(volume, "name")).find(|name| name.starts_with(PREFIX));
+    let present = each(&pod["spec"], "volumes")
+        .map(|volume| text(volume, "name"))
+        .find(|name| name.starts_with(PREFIX));
     let (name, is_new) = match present {
         Some(name) => (name.to_owned(), false),
         None => (generated_name(PREFIX), true),
@@ -41,8 +43,12 @@ fn mount_into(container: &mut Value, volume: &str) -> bool {
     if each(container, "volumeMounts").any(|mount| text(mount, "mountPath") == PATH) {
         return false;
     }
-    let mounts = container.as_object_mut().and_then(|fields| list_mut(fields, "volumeMounts"));
-    mounts.map(|mounts| mounts.push(json!({"name": volume, "readOnly": true, "mountPath": PATH}))).is_some()
+    let mounts = container
+        .as_object_mut()
+        .and_then(|fields| list_mut(fields, "volumeMounts"));
+    mounts
+        .map(|mounts| mounts.push(json!({"name": volume, "readOnly": true, "mountPath": PATH})))
+        .is_some()
 }
 
 fn volume(name: &str) -> Value {

@@ -14,15 +14,25 @@ pub(super) fn lease(asked: Asked<'_>) -> Result<(), Status> {
     if asked.operation.namespace != LEASES {
         return Err(asked.forbidden(&format!("can only access leases in the \"{LEASES}\" system namespace")));
     }
-    named_as_the_node(asked, "can only access node lease with the same name as the requesting node")
+    named_as_the_node(
+        asked,
+        "can only access node lease with the same name as the requesting node",
+    )
 }
 
 pub(super) fn csi_node(asked: Asked<'_>) -> Result<(), Status> {
-    named_as_the_node(asked, "can only access CSINode with the same name as the requesting node")
+    named_as_the_node(
+        asked,
+        "can only access CSINode with the same name as the requesting node",
+    )
 }
 
 fn named_as_the_node(asked: Asked<'_>, why: &str) -> Result<(), Status> {
-    if asked.operation.known_name() == asked.node { Ok(()) } else { Err(asked.forbidden(why)) }
+    if asked.operation.known_name() == asked.node {
+        Ok(())
+    } else {
+        Err(asked.forbidden(why))
+    }
 }
 
 pub(super) fn resource_slice(asked: Asked<'_>) -> Result<(), Status> {
@@ -35,7 +45,9 @@ pub(super) fn resource_slice(asked: Asked<'_>) -> Result<(), Status> {
     if slice.is_some_and(|slice| text(&slice["spec"], "nodeName") == asked.node) {
         return Ok(());
     }
-    Err(asked.forbidden(&format!("can only {verb} ResourceSlice with the same NodeName as the requesting node")))
+    Err(asked.forbidden(&format!(
+        "can only {verb} ResourceSlice with the same NodeName as the requesting node"
+    )))
 }
 
 pub(super) fn signing_request(asked: Asked<'_>) -> Result<(), Status> {
