@@ -33,7 +33,9 @@ impl World {
         let root = Bytes::from_static(b"/registry/");
         let authorizer = Arc::new(Authorizer::new([Mode::Node, Mode::Rbac]));
         let storages: std::collections::BTreeSet<&str> = TABLE.iter().map(|resource| resource.storage).collect();
-        let cache = Cache::load(store, root.clone(), storages, Vec::new()).await.unwrap();
+        let cache = Cache::load(store, Arc::default(), root.clone(), storages, Vec::new())
+            .await
+            .unwrap();
         let world = Self {
             registry: Registry::new(cache, root),
             authorizer,
