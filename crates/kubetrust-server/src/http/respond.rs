@@ -21,6 +21,7 @@ use super::accept::{Encoding, Form, Wanted};
 use super::body::Answer;
 use super::query::Query;
 use crate::registry::cache;
+use crate::registry::convert;
 use crate::registry::list::List;
 use crate::registry::object::Object;
 use crate::registry::watch::{Watch, WatchEvent, bookmark};
@@ -96,6 +97,7 @@ pub fn value(code: u16, value: &Value, encoding: Encoding) -> Reply {
 
 /// One object.
 pub fn object(code: u16, resource: &'static Resource, object: &Arc<Object>, style: Style) -> Reply {
+    let object = object.shown_as(resource);
     match (style.wanted.form, style.wanted.encoding) {
         (Form::Object, Encoding::Json) => bytes(code, "application/json", object.json.clone()),
         (Form::Object, encoding) => value(code, &object.value(), encoding),
@@ -107,7 +109,10 @@ pub fn object(code: u16, resource: &'static Resource, object: &Arc<Object>, styl
 }
 
 /// A list. Its objects are sent from the cache's own bytes.
-pub fn list(resource: &'static Resource, list: List, style: Style) -> Reply {
+pub fn list(resource: &'static Resource, mut list: List, style: Style) -> Reply {
+    if convert::is_converted(resource) {
+        list.items = list.items.iter().map(|object| object.shown_as(resource)).collect();
+    }
     match (style.wanted.form, style.wanted.encoding) {
         (Form::Object, Encoding::Json) => {
             let mut reply = bytes(200, "application/json", Bytes::new());
@@ -177,7 +182,11 @@ pub fn watch(resource: &'static Resource, watch: Watch, style: Style, stop: toki
 
 fn line(resource: &'static Resource, event: &WatchEvent, style: Style, first: bool) -> Bytes {
     match event {
-        WatchEvent::Change { kind, object, shared } => match (style.wanted.form, shared) {
+        WatchEvent::Change { kind, object, shared } => {
+            // What all watchers share is the stored form.
+            let shared = shared.as_ref().filter(|_| !convert::is_converted(resource));
+            let object = &object.shown_as(resource);
+            match (style.wanted.form, shared) {
             (Form::Object, Some(shared)) => shared.frame(),
             (Form::Object, None) => cache::frame(*kind, &object.json),
             (Form::Table, _) => {
@@ -190,7 +199,8 @@ fn line(resource: &'static Resource, event: &WatchEvent, style: Style, first: bo
                 cache::frame(*kind, table.to_string().as_bytes())
             }
             (Form::Metadata, _) => cache::frame(*kind, print::partial(&object.value()).to_string().as_bytes()),
-        },
+            }
+        }
         WatchEvent::Bookmark { revision, initial_end } => {
             bookmark(&resource.api_version(), resource.kind, *revision, *initial_end)
         }

@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod continue_token;
+pub mod convert;
 pub mod create;
 pub mod delete;
 pub mod list;

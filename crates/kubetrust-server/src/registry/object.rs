@@ -3,8 +3,11 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use kubetrust_api::resource::Resource;
 use kubetrust_store::Revision;
 use serde_json::Value;
+
+use super::convert;
 
 /// An object at one revision, as clients get it: JSON with its `resourceVersion`.
 ///
@@ -64,6 +67,15 @@ impl Object {
             body: self.body,
             parsed: OnceLock::new(),
         })
+    }
+
+    /// The object as a resource shows it, where it is stored in another group version.
+    pub fn shown_as(self: &Arc<Self>, resource: &Resource) -> Arc<Self> {
+        if !convert::is_converted(resource) {
+            return Arc::clone(self);
+        }
+        let shown = to_stored(&convert::from_stored(resource, &self.value()));
+        shown.and_then(|text| Self::from_stored(&text, self.revision)).map_or_else(|| Arc::clone(self), Arc::new)
     }
 
     /// What stands in a list: the object without `apiVersion` and `kind`, and without its opening brace.

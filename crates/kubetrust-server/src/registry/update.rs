@@ -10,6 +10,7 @@ use kubetrust_store::{Expect, Revision};
 use serde_json::Value;
 
 use super::Registry;
+use super::convert;
 use super::create::unstored;
 use super::object::Object;
 use super::parts;
@@ -40,7 +41,8 @@ impl Registry {
             let Some(old) = self.cached(target) else {
                 return self.create_by_update(target, writer, &mut change).await;
             };
-            let before = old.value();
+            let stored = old.value();
+            let before = convert::from_stored(target.resource, &stored);
             let new = change(&before)?;
             let conditional = check_identity(target, &new, &before, old.revision)?;
             match self.update_once(target, writer, &old, &before, new).await? {

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::Registry;
 use super::cache::status_of;
+use super::convert;
 use super::object::{Object, to_stored};
 use super::target::Target;
 use crate::admission::{Admission, Admitted};
@@ -46,7 +47,8 @@ pub(super) enum Stored {
 impl Registry {
     /// Stores an object under a check, and waits until reads show it.
     pub(super) async fn store_object(&self, target: &Target, admitted: Admitted, expect: Expect) -> Result<Stored, Status> {
-        let bytes = to_stored(admitted.object()).ok_or_else(|| Status::internal("the object has no metadata"))?;
+        let stored = convert::to_stored(target.resource, admitted.into_object());
+        let bytes = to_stored(&stored).ok_or_else(|| Status::internal("the object has no metadata"))?;
         if bytes.len() > MAX_OBJECT {
             return Err(Status::too_large(format!(
                 "Request entity too large: the object has {} bytes, the limit is {MAX_OBJECT}",

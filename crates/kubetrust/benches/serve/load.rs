@@ -1,0 +1,343 @@
+//! The client: so many requests at once, for so long.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use kubetrust_pki::kubeconfig::{Credential, KeySource, Kubeconfig, Source};
+use rustls::client::Resumption;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::server::{Setup, median};
+
+type Sender = SendRequest<Full<Bytes>>;
+
+/// How requests are made.
+#[derive(Clone, Copy)]
+pub enum Mode {
+    /// So many at once on one connection.
+    Streams(usize),
+    /// Each on a connection of its own, so many at once.
+    Connections(usize),
+}
+
+/// One client of one server.
+#[derive(Clone)]
+pub struct Load {
+    address: SocketAddr,
+    tls: Arc<ClientConfig>,
+    token: Option<String>,
+}
+
+/// An object that was created to be read.
+pub struct Object {
+    pub path: String,
+    pub body: Bytes,
+}
+
+const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+impl Load {
+    /// As the user of a kubeconfig, or with a token.
+    pub fn new(setup: &Setup, address: SocketAddr, kubeconfig: Option<&str>, token: Option<String>) -> Self {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(setup.file("pki/ca.crt")).unwrap() {
+            roots.add(certificate.unwrap()).unwrap();
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut tls = match kubeconfig {
+            None => builder.with_no_client_auth(),
+            Some(name) => {
+                let path = setup.file(&format!("auth/{name}.conf"));
+                let parsed = Kubeconfig::from_yaml(&std::fs::read_to_string(&path).unwrap()).unwrap();
+                let folder = path.parent().unwrap();
+                let Credential::Certificate { certificate, key } = parsed.credential else { panic!("no certificate") };
+                let certificate = match certificate {
+                    Source::File(file) => std::fs::read(folder.join(file)).unwrap(),
+                    Source::Data(data) => data.into_bytes(),
+                    Source::Absent => panic!("no certificate"),
+                };
+                let key = match key {
+                    KeySource::File(file) => std::fs::read(folder.join(file)).unwrap(),
+                    KeySource::Data(data) => data.as_bytes().to_vec(),
+                    KeySource::Absent => panic!("no key"),
+                };
+                let chain = CertificateDer::pem_slice_iter(&certificate).collect::<Result<Vec<_>, _>>().unwrap();
+                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(&key).unwrap()).unwrap()
+            }
+        };
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        // Every connection is a whole handshake.
+        tls.resumption = Resumption::disabled();
+        Self { address, tls: Arc::new(tls), token }
+    }
+
+    async fn connect(&self) -> Sender {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let name = ServerName::IpAddress(self.address.ip().into());
+        let stream = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await.unwrap();
+        let mut http = http2::Builder::new(TokioExecutor::new());
+        http.initial_stream_window_size(4 << 20).initial_connection_window_size(64 << 20);
+        let (sender, connection) = http.handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+
+    fn request(&self, method: Method, path: &str, body: Bytes) -> Request<Full<Bytes>> {
+        let mut request = Request::builder().method(method).uri(format!("https://{}{path}", self.address));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        request.body(Full::new(body)).unwrap()
+    }
+
+    async fn send(&self, sender: &mut Sender, method: Method, path: &str, body: Bytes) -> (u16, Bytes) {
+        sender.ready().await.unwrap();
+        let reply = sender.send_request(self.request(method, path, body)).await.unwrap();
+        let code = reply.status().as_u16();
+        (code, reply.into_body().collect().await.unwrap().to_bytes())
+    }
+
+    async fn get(&self, sender: &mut Sender, path: &str) {
+        let (code, _) = self.send(sender, Method::GET, path, Bytes::new()).await;
+        assert_eq!(code, 200, "{path}");
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Value {
+        let mut sender = self.connect().await;
+        let (code, answer) = self.send(&mut sender, Method::POST, path, body.to_string().into()).await;
+        assert!(code < 300, "{path}: {code} {}", String::from_utf8_lossy(&answer));
+        serde_json::from_slice(&answer).unwrap()
+    }
+
+    /// An object of about a KiB, and what a GET of it answers.
+    pub async fn prepare_object(&self) -> Object {
+        let path = format!("{CONFIG_MAPS}/measured");
+        self.post(CONFIG_MAPS, &config_map("measured")).await;
+        let (code, body) = self.send(&mut self.connect().await, Method::GET, &path, Bytes::new()).await;
+        assert_eq!(code, 200);
+        Object { path, body }
+    }
+
+    /// The token of an account that may read everything.
+    pub async fn account_with_token(&self) -> String {
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}});
+        self.post("/api/v1/namespaces/default/serviceaccounts", &account).await;
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": "robot"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"kind": "ServiceAccount", "name": "robot", "namespace": "default"}],
+        });
+        self.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", &binding).await;
+        let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+        let issued = self.post("/api/v1/namespaces/default/serviceaccounts/robot/token", &request).await;
+        issued["status"]["token"].as_str().unwrap().to_owned()
+    }
+
+    /// GETs per second.
+    async fn rate(&self, path: &str, mode: Mode, time: Duration) -> f64 {
+        let done = Arc::new(AtomicUsize::new(0));
+        let begun = Instant::now();
+        let tasks: Vec<_> = match mode {
+            Mode::Streams(count) => {
+                let sender = self.connect().await;
+                (0..count).map(|_| tokio::spawn(self.clone().repeat(Some(sender.clone()), path.to_owned(), begun, time, Arc::clone(&done)))).collect()
+            }
+            Mode::Connections(count) => {
+                (0..count).map(|_| tokio::spawn(self.clone().repeat(None, path.to_owned(), begun, time, Arc::clone(&done)))).collect()
+            }
+        };
+        for task in tasks {
+            task.await.unwrap();
+        }
+        done.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64()
+    }
+
+    async fn repeat(self, sender: Option<Sender>, path: String, begun: Instant, time: Duration, done: Arc<AtomicUsize>) {
+        let mut kept = sender;
+        while begun.elapsed() < time {
+            match &mut kept {
+                Some(sender) => self.get(sender, &path).await,
+                None => self.get(&mut self.connect().await, &path).await,
+            }
+            done.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Creates per second, and how large the objects are.
+    pub async fn creates(&self, writers: usize, time: Duration) -> (f64, usize) {
+        let begun = Instant::now();
+        let sender = self.connect().await;
+        let tasks: Vec<_> = (0..writers)
+            .map(|writer| {
+                let (load, mut sender) = (self.clone(), sender.clone());
+                tokio::spawn(async move {
+                    let mut done = 0_usize;
+                    while begun.elapsed() < time {
+                        let body = config_map(&format!("w{writer}-{done}")).to_string();
+                        let (code, _) = load.send(&mut sender, Method::POST, CONFIG_MAPS, body.into()).await;
+                        assert_eq!(code, 201);
+                        done += 1;
+                    }
+                    done
+                })
+            })
+            .collect();
+        let mut total = 0;
+        for task in tasks {
+            total += task.await.unwrap();
+        }
+        (total as f64 / begun.elapsed().as_secs_f64(), config_map("w0-0").to_string().len() + 120)
+    }
+
+    /// Creates so many objects.
+    pub async fn fill(&self, objects: usize, writers: usize) {
+        let sender = self.connect().await;
+        let next = Arc::new(AtomicUsize::new(0));
+        let tasks: Vec<_> = (0..writers * 4)
+            .map(|_| {
+                let (load, mut sender, next) = (self.clone(), sender.clone(), Arc::clone(&next));
+                tokio::spawn(async move {
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        if number >= objects {
+                            return;
+                        }
+                        let body = config_map(&format!("o{number}")).to_string();
+                        let (code, _) = load.send(&mut sender, Method::POST, CONFIG_MAPS, body.into()).await;
+                        assert_eq!(code, 201);
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    }
+
+    /// How long the whole list takes, and its bytes.
+    pub async fn whole_list(&self) -> (Duration, Bytes) {
+        self.timed(CONFIG_MAPS).await
+    }
+
+    /// How long the limit's body takes.
+    pub async fn whole_body(&self) -> (Duration, Bytes) {
+        self.timed("/").await
+    }
+
+    async fn timed(&self, path: &str) -> (Duration, Bytes) {
+        let mut sender = self.connect().await;
+        let mut times = Vec::new();
+        let mut body = Bytes::new();
+        for _ in 0..3 {
+            let begun = Instant::now();
+            let (code, answer) = self.send(&mut sender, Method::GET, path, Bytes::new()).await;
+            assert_eq!(code, 200);
+            times.push(begun.elapsed());
+            body = answer;
+        }
+        (median(times), body)
+    }
+
+    /// How long it takes from a write until every one of so many watches has seen it.
+    pub async fn watched_write(&self, watchers: usize, object: &Object, writes: usize) -> Duration {
+        let version: Value = serde_json::from_slice(&object.body).unwrap();
+        let from = version["metadata"]["resourceVersion"].as_str().unwrap();
+        let path = format!("{CONFIG_MAPS}?watch=1&resourceVersion={from}");
+        let mut streams = self.open(watchers, &path).await;
+        let mut sender = self.connect().await;
+        let mut times = Vec::new();
+        for write in 0..writes {
+            let body = json!({"data": {"turn": write.to_string()}}).to_string();
+            let mut request = self.request(Method::PATCH, &object.path, body.into());
+            request.headers_mut().insert("content-type", "application/merge-patch+json".parse().unwrap());
+            sender.ready().await.unwrap();
+            let begun = Instant::now();
+            let reply = sender.send_request(request);
+            let (reply, ()) = tokio::join!(reply, each_frame(&mut streams));
+            assert_eq!(reply.unwrap().status().as_u16(), 200);
+            times.push(begun.elapsed());
+        }
+        median(times)
+    }
+
+    /// How long it takes until as many streams of the limit have been sent its bytes.
+    pub async fn pushed(&self, listeners: usize, times: usize) -> Duration {
+        let mut streams = self.open(listeners, "/listen").await;
+        let mut sender = self.connect().await;
+        let mut measured = Vec::new();
+        for _ in 0..times {
+            sender.ready().await.unwrap();
+            let begun = Instant::now();
+            let reply = sender.send_request(self.request(Method::GET, "/push", Bytes::new()));
+            let (reply, ()) = tokio::join!(reply, each_frame(&mut streams));
+            assert_eq!(reply.unwrap().status().as_u16(), 200);
+            measured.push(begun.elapsed());
+        }
+        median(measured)
+    }
+
+    /// So many open streams, a hundred a connection.
+    async fn open(&self, count: usize, path: &str) -> Vec<Incoming> {
+        let mut streams = Vec::with_capacity(count);
+        while streams.len() < count {
+            let mut sender = self.connect().await;
+            for _ in 0..100.min(count - streams.len()) {
+                sender.ready().await.unwrap();
+                let reply = sender.send_request(self.request(Method::GET, path, Bytes::new())).await.unwrap();
+                assert_eq!(reply.status().as_u16(), 200);
+                streams.push(reply.into_body());
+            }
+        }
+        streams
+    }
+}
+
+/// Waits until each stream has had one more frame.
+async fn each_frame(streams: &mut [Incoming]) {
+    for stream in streams {
+        stream.frame().await.unwrap().unwrap();
+    }
+}
+
+/// Both rates, measured in turn; medians.
+pub async fn in_turn(ours: &Load, limit: &Load, path: &str, mode: Mode, time: Duration, rounds: usize) -> (f64, f64) {
+    let (mut measured, mut limits) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        measured.push(ours.rate(path, mode, time).await);
+        limits.push(limit.rate(path, mode, time).await);
+    }
+    (middle(measured), middle(limits))
+}
+
+fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// An object of about a KiB.
+fn config_map(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": {"key": "x".repeat(800)}})
+}

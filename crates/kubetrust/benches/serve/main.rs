@@ -1,0 +1,151 @@
+//! End to end: `kubetrust apiserver` as a whole process and a client in this one, each figure beside its limit,
+//! measured in the same run and in turn.
+//!
+//! The limit is a bare server: the same TLS, the same HTTP library, the same bytes, and nothing in between.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a bench prints and may stop"
+)]
+
+mod bare;
+mod load;
+mod server;
+
+use std::time::Duration;
+
+use load::{Load, Mode};
+use server::{Setup, Store};
+
+/// How long one measurement runs; each is taken several times, in turn with its limit.
+const ROUND: Duration = Duration::from_secs(2);
+const ROUNDS: usize = 5;
+/// Objects of the large store.
+const OBJECTS: usize = 50_000;
+/// Watches of one resource.
+const WATCHERS: usize = 1_000;
+/// Writers at once.
+const WRITERS: usize = 32;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(folder) = bare::asked_for(&arguments) {
+        return bare::serve(&folder);
+    }
+    // `cargo test --benches` only asks whether it runs.
+    if arguments.iter().any(|argument| argument == "--test") {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(run());
+}
+
+async fn run() {
+    println!("{} cores; medians of {ROUNDS}\n", std::thread::available_parallelism().unwrap());
+    println!("{:<62} {:>12} {:>12} {:>7}  goal", "what", "measured", "limit", "ratio");
+    let setup = Setup::new("ecdsa-p256");
+    start(&setup);
+    reads(&setup).await;
+    tokens(&setup, "ES256").await;
+    tokens(&Setup::new("rsa-2048"), "RS256").await;
+    writes(&setup).await;
+    watches(&setup).await;
+    large().await;
+}
+
+/// From the start of the process to `/readyz`, and what it takes then.
+fn start(setup: &Setup) {
+    let fresh = server::median((0..ROUNDS).map(|_| setup.ready_in(Store::Empty)).collect());
+    row("start to /readyz, credentials there, empty store", &millis(fresh), "", None, "<= 60 ms");
+    setup.run(Store::Kept).stop();
+    let again = server::median((0..ROUNDS).map(|_| setup.ready_in(Store::Kept)).collect());
+    row("start to /readyz, second start", &millis(again), "", None, "<= 60 ms");
+    let server = setup.run(Store::Kept);
+    std::thread::sleep(Duration::from_secs(3));
+    row("memory when idle", &format!("{:.1} MiB", server.resident_mib()), "", None, "<= 30 MiB");
+    server.stop();
+}
+
+async fn reads(setup: &Setup) {
+    let server = setup.run(Store::Empty);
+    let admin = Load::new(setup, server.address, Some("admin"), None);
+    let object = admin.prepare_object().await;
+    let bare = bare::Bare::start(setup, &object.body);
+    let limit = Load::new(setup, bare.address, Some("admin"), None);
+    let (ours, theirs) = load::in_turn(&admin, &limit, &object.path, Mode::Streams(32), ROUND, ROUNDS).await;
+    row("GET of one object, mutual TLS, HTTP/2, 32 in flight", &rate(ours), &rate(theirs), Some(ours / theirs), ">= 70 % of bare hyper");
+    let (ours, theirs) = load::in_turn(&admin, &limit, &object.path, Mode::Connections(8), ROUND, ROUNDS).await;
+    row("fresh mutual-TLS connection + GET", &rate(ours), &rate(theirs), Some(ours / theirs), ">= 90 % of bare rustls");
+    server.stop();
+}
+
+async fn tokens(setup: &Setup, algorithm: &str) {
+    let server = setup.run(Store::Empty);
+    let admin = Load::new(setup, server.address, Some("admin"), None);
+    let object = admin.prepare_object().await;
+    let token = admin.account_with_token().await;
+    let account = Load::new(setup, server.address, None, Some(token));
+    let (ours, theirs) = load::in_turn(&account, &admin, &object.path, Mode::Streams(32), ROUND, ROUNDS).await;
+    row(&format!("GET with a service-account token, {algorithm}, warm"), &rate(ours), &rate(theirs), Some(ours / theirs), ">= 95 % of a certificate's");
+    server.stop();
+}
+
+async fn writes(setup: &Setup) {
+    let server = setup.run(Store::Empty);
+    let admin = Load::new(setup, server.address, Some("admin"), None);
+    let (ours, bytes) = admin.creates(WRITERS, ROUND * 2).await;
+    let limit = server::raw_commits(setup, WRITERS, bytes, ROUND * 2).await;
+    row(&format!("create, durable, {WRITERS} writers"), &rate(ours), &rate(limit), Some(ours / limit), ">= 60 % of the engine");
+    server.stop();
+}
+
+async fn watches(setup: &Setup) {
+    let server = setup.run(Store::Empty);
+    let admin = Load::new(setup, server.address, Some("admin"), None);
+    let object = admin.prepare_object().await;
+    let ours = admin.watched_write(WATCHERS, &object, 20).await;
+    server.stop();
+    let bare = bare::Bare::start(setup, &object.body);
+    let limit = Load::new(setup, bare.address, Some("admin"), None).pushed(WATCHERS, 20).await;
+    row(
+        &format!("one write seen by {WATCHERS} watchers"),
+        &millis(ours),
+        &millis(limit),
+        Some(ours.as_secs_f64() / limit.as_secs_f64()),
+        "<= 2 x writing the bytes to as many streams",
+    );
+}
+
+async fn large() {
+    let setup = Setup::new("ecdsa-p256");
+    let server = setup.run(Store::Kept);
+    let admin = Load::new(&setup, server.address, Some("admin"), None);
+    admin.fill(OBJECTS, WRITERS).await;
+    let before = server.resident_mib();
+    let (ours, body) = admin.whole_list().await;
+    let grown = server.peak_mib() - before;
+    let bare = bare::Bare::start(&setup, &body);
+    let (limit, _) = Load::new(&setup, bare.address, Some("admin"), None).whole_body().await;
+    let size = body.len() as f64 / f64::from(1 << 20);
+    row(&format!("list of {OBJECTS} objects, {size:.0} MiB"), &millis(ours), &millis(limit), Some(ours.as_secs_f64() / limit.as_secs_f64()), "<= 3 x copy + TLS of the bytes");
+    row("  growth of the peak memory", &format!("{grown:.0} MiB"), &format!("{size:.0} MiB"), Some(grown / size), "<= 2 x its size");
+    server.stop();
+    let again = server::median((0..ROUNDS).map(|_| setup.ready_in(Store::Kept)).collect());
+    let read = server::median((0..ROUNDS).map(|_| setup.read_store()).collect());
+    row(&format!("start with {OBJECTS} objects stored"), &millis(again), &millis(read), Some(again.as_secs_f64() / read.as_secs_f64()), "<= 2 x reading the file");
+}
+
+fn row(what: &str, measured: &str, limit: &str, ratio: Option<f64>, goal: &str) {
+    let ratio = ratio.map_or(String::new(), |ratio| format!("{ratio:.2}"));
+    println!("{what:<62} {measured:>12} {limit:>12} {ratio:>7}  {goal}");
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1000.0)
+}
+
+fn rate(per_second: f64) -> String {
+    format!("{per_second:.0} /s")
+}
