@@ -82,6 +82,13 @@ async fn who_holds_an_owner_back_may_change_its_finalizers() {
     let one = |api_version: &str, kind: &str, name: &str, blocks: bool| {
         owned(json!([by(api_version, kind, name, json!(blocks))]))
     };
+    let deleter = user("deleter", &[]);
+    let two = |blocks: bool| {
+        owned(json!([
+            by("apps/v1", "Deployment", "d", json!(true)),
+            by("v1", "Pod", "p", json!(blocks))
+        ]))
+    };
     let deployment = |blocks: bool| one("apps/v1", "Deployment", "d", blocks);
     let why = r#"configmaps "x" is forbidden: cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on: , <nil>"#;
     let unknown = |version: &str, kind: &str, fault: &str| {
@@ -103,6 +110,9 @@ async fn who_holds_an_owner_back_may_change_its_finalizers() {
         (create(&all, what, one("example.com/v1", "Thing", "t", true)), ""),
         (create(&root, what, one("v1", "Pod", "p", true)), ""),
         (update(&jane, what, deployment(true), deployment(true)), ""),
+        // What was held back before may stay so when something else about the owners changes.
+        (update(&deleter, what, deployment(true), two(false)), ""),
+        (update(&deleter, what, deployment(true), two(true)), why),
         (update(&finalizer, what, deployment(true), deployment(false)), ""),
         (update(&finalizer, what, deployment(false), deployment(true)), ""),
         (update(&finalizer, what, one("v1", "Pod", "p", false), one("v1", "Pod", "p", true)), why),

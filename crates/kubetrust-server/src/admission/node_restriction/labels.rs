@@ -20,9 +20,8 @@ const OWN: [&str; 11] = [
 ];
 /// Domains of labels that are the kubelet's.
 const OWN_DOMAINS: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"];
-/// The domain of labels that workloads can rely on because no kubelet sets them.
-const RESTRICTED: &str = "node-restriction.kubernetes.io";
-/// Domains of Kubernetes' labels.
+/// Domains of Kubernetes' labels. Workloads can rely on those of `node-restriction.kubernetes.io`, which are among them,
+/// because no kubelet sets them.
 const RESERVED_DOMAINS: [&str; 2] = ["kubernetes.io", "k8s.io"];
 
 /// The labels that differ and must not, sorted.
@@ -50,7 +49,7 @@ fn is_forbidden(key: &str) -> bool {
             .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     };
     let own = || OWN.contains(&key) || OWN_DOMAINS.iter().any(within);
-    within(&RESTRICTED) || (RESERVED_DOMAINS.iter().any(within) && !own())
+    RESERVED_DOMAINS.iter().any(within) && !own()
 }
 
 #[cfg(test)]
