@@ -7,7 +7,10 @@ use clap_complete::Shell;
 use kubetrust_pki::catalog::Component;
 
 use crate::verbs::apiserver::ApiserverArgs;
+use crate::verbs::can_i::CanIArgs;
 use crate::verbs::up::UpArgs;
+use crate::verbs::who_can::WhoCanArgs;
+use crate::verbs::whoami::WhoamiArgs;
 
 /// The trust plane of a Kubernetes cluster: issues every credential, and keeps them what the spec says.
 #[derive(Debug, Parser)]
@@ -36,6 +39,26 @@ pub enum Verb {
     /// Serve the Kubernetes API, by the flags of kube-apiserver.
     #[command(after_help = "Example:\n  kubetrust apiserver $(kubetrust flags kube-apiserver -d horse --host m1)")]
     Apiserver(Box<ApiserverArgs>),
+    /// Say whom a credential names: by itself, or as a server sees it.
+    #[command(
+        after_help = "Examples:\n  kubetrust whoami --kubeconfig horse/hosts/m1/kubernetes/auth/admin.conf\n  \
+                      kubetrust whoami --certificate apiserver-kubelet-client.crt -d horse"
+    )]
+    Whoami(WhoamiArgs),
+    /// Say who may do something, by which binding and role.
+    #[command(
+        after_help = "Examples:\n  kubetrust who-can get secrets -n kube-system -f horse/manifests\n  \
+                      kubetrust who-can get /metrics\n  \
+                      kubetrust who-can create pods/exec -A --kubeconfig admin.conf"
+    )]
+    WhoCan(WhoCanArgs),
+    /// Say whether somebody may do something: a certificate's user, or any. Exits with 0 for yes, 1 for no.
+    #[command(
+        after_help = "Examples:\n  kubetrust can-i list nodes --as-certificate scheduler.conf\n  \
+                      kubetrust can-i create deployments.apps -n web --as jane --as-group dev -f manifests\n  \
+                      kubetrust can-i --list --as system:serviceaccount:default:default"
+    )]
+    CanI(CanIArgs),
     /// Make a cluster's directory: write its spec and issue everything.
     #[command(
         after_help = "Examples:\n  kubetrust init -d horse\n  kubetrust init -d horse -f cluster.yaml\n  \

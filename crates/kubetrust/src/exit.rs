@@ -11,6 +11,8 @@ use kubetrust_pki::spec::SpecErrors;
 use kubetrust_pki::write::WriteError;
 use kubetrust_server::start::StartError;
 
+use crate::client::ClientError;
+use crate::client::access::AccessError;
 use crate::ui::Ui;
 
 /// How a verb ended that did what it could.
@@ -63,6 +65,20 @@ pub enum Failure {
     /// The API server refused what it was to be told.
     #[error("the API server refuses a manifest: {0}")]
     Refused(#[from] Status),
+    /// A kubeconfig or certificate that the user named.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// A server that can't be asked.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A server that was asked, and refuses.
+    #[error("the server answers {code}: {message}")]
+    Answered {
+        /// HTTP status code.
+        code: u16,
+        /// The message of its Status.
+        message: String,
+    },
     /// The question makes no sense for this cluster.
     #[error("{0}")]
     Usage(String),
@@ -93,7 +109,9 @@ impl Failure {
         }
         ui.error(&self.to_string());
         ExitCode::from(match self {
-            Self::Load(LoadError::Spec(_) | LoadError::Brought(_) | LoadError::NoSpec(_)) | Self::Usage(_) => 2,
+            Self::Load(LoadError::Spec(_) | LoadError::Brought(_) | LoadError::NoSpec(_))
+            | Self::Access(_)
+            | Self::Usage(_) => 2,
             _ => 1,
         })
     }

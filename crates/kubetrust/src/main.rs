@@ -1,8 +1,9 @@
 //! kubetrust: the trust plane of a Kubernetes cluster, in one binary.
 //!
-//! `cli` says what can be asked, `verbs` does it (one file each), `ui` talks, and `exit` ends.
+//! `cli` says what can be asked, `verbs` does it (one file each), `client` asks servers, `ui` talks, and `exit` ends.
 
 mod cli;
+mod client;
 mod exit;
 mod ui;
 mod verbs;

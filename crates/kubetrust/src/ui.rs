@@ -68,6 +68,13 @@ impl Ui {
     /// The answer as a table without lines, so that columns can be cut and searched. It is as wide as its content,
     /// except on a terminal.
     pub fn print_table<const N: usize>(&self, header: [&str; N], rows: Vec<[String; N]>) -> Result<(), Failure> {
+        let header = header.map(str::to_owned).to_vec();
+        self.print_grid(header, rows.into_iter().map(Vec::from).collect(), N)
+    }
+
+    /// As [`Ui::print_table`], with as many columns as there are; those from `narrow` on stand close together. A cell
+    /// may have several lines.
+    pub fn print_grid(&self, header: Vec<String>, rows: Vec<Vec<String>>, narrow: usize) -> Result<(), Failure> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(header);
         if std::io::stdout().is_terminal() {
@@ -78,8 +85,8 @@ impl Ui {
         for row in rows {
             table.add_row(row);
         }
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
+        for (index, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((0, if index < narrow { 2 } else { 1 }));
         }
         let text: String = table
             .lines()

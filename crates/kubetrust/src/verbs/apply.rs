@@ -28,23 +28,27 @@ pub fn run(args: &ApplyArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
                 Directory::open(root, RealDisk)?;
             }
             ui.warnings(&loaded.warnings);
-            return report(
-                ui,
-                args.output,
-                &[],
-                &plan.findings,
-                "Nothing to do: the directory matches its spec.",
-            );
+            let nothing = Carried {
+                steps: Vec::new(),
+                findings: plan.findings,
+            };
+            return nothing.report(args.output, ui);
         }
     }
     let directory = Directory::open(root, RealDisk)?;
     let loaded = Loaded::read(root, now)?;
     ui.warnings(&loaded.warnings);
-    carry_out(&directory, loaded, args.output, ui)
+    carry_out(&directory, loaded, ui)?.report(args.output, ui)
+}
+
+/// What was done, and what could not be.
+pub struct Carried {
+    steps: Vec<Step>,
+    findings: Vec<Finding>,
 }
 
 /// Plans under the directory's lock, and applies.
-pub fn carry_out(directory: &Directory, loaded: Loaded, format: Format, ui: &Ui) -> Result<Exit, Failure> {
+pub fn carry_out(directory: &Directory, loaded: Loaded, ui: &Ui) -> Result<Carried, Failure> {
     let plan = loaded.plan(directory.root())?;
     let steps = plan.steps();
     let findings = plan.findings.clone();
@@ -65,21 +69,31 @@ pub fn carry_out(directory: &Directory, loaded: Loaded, format: Format, ui: &Ui)
     if single && made_a_ca {
         ui.warn(SINGLE);
     }
-    report(ui, format, &steps, &findings, &summary(&steps))
+    Ok(Carried { steps, findings })
 }
 
-fn report(ui: &Ui, format: Format, steps: &[Step], findings: &[Finding], summary: &str) -> Result<Exit, Failure> {
-    super::plan::print(ui, format, steps, findings)?;
-    ui.findings(findings);
-    if format == Format::Table {
-        ui.say(summary);
+impl Carried {
+    /// Prints each step, and says the rest.
+    pub fn report(&self, format: Format, ui: &Ui) -> Result<Exit, Failure> {
+        super::plan::print(ui, format, &self.steps, &self.findings)?;
+        if format == Format::Table {
+            return Ok(self.say(ui));
+        }
+        ui.findings(&self.findings);
+        Ok(Exit::of(&self.findings))
     }
-    Ok(Exit::of(findings))
-}
 
-fn summary(steps: &[Step]) -> String {
-    let files: usize = steps.iter().map(|step| step.files.len()).sum();
-    format!("Done: {} steps, {files} files.", steps.len())
+    /// Says how much it was, and what is left.
+    pub fn say(&self, ui: &Ui) -> Exit {
+        ui.findings(&self.findings);
+        let files: usize = self.steps.iter().map(|step| step.files.len()).sum();
+        if self.steps.is_empty() {
+            ui.say("Nothing to do: the directory matches its spec.");
+        } else {
+            ui.say(&format!("Done: {} steps, {files} files.", self.steps.len()));
+        }
+        Exit::of(&self.findings)
+    }
 }
 
 /// What `authorities.mode: single` gives away, although flags and names confine it.

@@ -10,6 +10,7 @@ use kubetrust_pki::inventory::read_given;
 use kubetrust_pki::spec::{self, Parsed};
 use kubetrust_pki::write::{Directory, Mode, ReadLock, RealDisk, RelPath, WriteError};
 
+use super::apply::Carried;
 use crate::cli::InitArgs;
 use crate::exit::{Exit, Failure};
 use crate::ui::Ui;
@@ -23,7 +24,7 @@ kind: Cluster
 ";
 
 pub fn run(args: &InitArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
-    let exit = make(args, now, ui)?;
+    let exit = make(args, now, ui)?.report(args.output, ui)?;
     if args.output == crate::cli::Format::Table {
         ui.say(&format!(
             "The cluster is in {}: hosts/HOST is what each host must hold, authority/ must never travel, and\n\
@@ -34,8 +35,8 @@ pub fn run(args: &InitArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Makes it, and says only what was done.
-pub fn make(args: &InitArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
+/// Makes it.
+pub fn make(args: &InitArgs, now: Timestamp, ui: &Ui) -> Result<Carried, Failure> {
     let root = &args.dir.dir;
     let (name, text) = read_spec(args)?;
     let Parsed { cluster, warnings } = spec::parse(&name, &text)?;
@@ -68,7 +69,7 @@ pub fn make(args: &InitArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
         directory.write_file(&RelPath::new(SPEC_FILE)?, text.as_bytes(), Mode::Public)?;
     }
     let loaded = Loaded::with_spec(root, &spec_folder, cluster, Vec::new(), now)?;
-    super::apply::carry_out(&directory, loaded, args.output, ui)
+    super::apply::carry_out(&directory, loaded, ui)
 }
 
 fn read_spec(args: &InitArgs) -> Result<(String, String), Failure> {

@@ -3,15 +3,21 @@
 pub mod apiserver;
 mod apply;
 mod bundle;
+pub mod can_i;
 mod completions;
 mod flags;
 mod init;
 mod man;
 mod plan;
+mod policy;
+mod question;
 mod serve;
 mod show;
 mod spec;
 pub mod up;
+pub mod who_can;
+pub mod whoami;
+mod whom;
 
 use std::path::Path;
 
@@ -29,6 +35,9 @@ pub fn run(verb: Verb, ui: &Ui) -> Result<Exit, Failure> {
     let now = Timestamp::now();
     match verb {
         Verb::Up(args) => up::run(&args, now, ui),
+        Verb::Whoami(args) => whoami::run(&args, now, ui),
+        Verb::WhoCan(args) => who_can::run(&args, ui),
+        Verb::CanI(args) => can_i::run(&args, ui),
         Verb::Apiserver(args) => apiserver::run(*args, ui),
         Verb::Init(args) => init::run(&args, now, ui),
         Verb::Plan(args) => plan::run(&args, now, ui),

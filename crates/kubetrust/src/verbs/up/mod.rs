@@ -1,10 +1,11 @@
 //! `kubetrust up`: a whole cluster's API server in one process, from nothing: issues the credentials, opens the store,
 //! serves, and shows who gets in as whom.
 
-mod client;
+mod accounts;
 mod furnish;
 mod identities;
 mod matrix;
+mod probes;
 mod refused;
 
 use std::fs;
@@ -41,6 +42,9 @@ pub struct UpArgs {
     /// End after the matrix: 0 if every cell is as it must be, 1 if not.
     #[arg(long)]
     pub once: bool,
+    /// How to print the matrix.
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
 }
 
 /// The flags of the API server, as [`flags`] prints them.
@@ -53,22 +57,48 @@ struct Flags {
 
 pub fn run(args: &UpArgs, now: Timestamp, ui: &Ui) -> Result<Exit, Failure> {
     if !args.dir.join(SPEC_FILE).exists() {
-        let init = InitArgs { dir: DirArg { dir: args.dir.clone() }, spec: None, output: Format::Table };
-        super::init::make(&init, now, ui)?;
+        let init = InitArgs {
+            dir: DirArg { dir: args.dir.clone() },
+            spec: None,
+            output: Format::Table,
+        };
+        super::init::make(&init, now, ui)?.say(ui);
     }
     let loaded = Loaded::read(&args.dir, now)?;
     let host = host(args, &loaded.cluster)?;
     let folder = args.dir.join(HOSTS).join(host.name.as_str());
+    if !folder.is_dir() {
+        let dir = args.dir.display();
+        return Err(Failure::Usage(format!(
+            "{dir} has nothing for {} yet; run: kubetrust apply -d {dir}",
+            host.name
+        )));
+    }
     let options = options(args, &loaded.cluster, host, &folder)?;
-    let place = identities::Place { root: args.dir.clone(), folder, cluster: loaded.cluster.clone(), host: host.clone() };
+    let host = host.clone();
+    let place = identities::Place {
+        root: args.dir.clone(),
+        folder,
+        host,
+        cluster: loaded.cluster,
+        authorities: loaded.authorities,
+    };
     serve::runtime()?.block_on(async {
         let running = start(options).await?;
         furnish::run(&running.registry, &args.dir, Timestamp::now()).await?;
         let kubeconfig = place.admin_kubeconfig();
-        ui.print(&format!("The API server of cluster {} listens on {}.", place.cluster.name, running.address))?;
-        ui.print(&format!("  kubectl --kubeconfig {} get namespaces\n", kubeconfig.display()))?;
+        let listens = format!(
+            "The API server of cluster {} listens on {}.",
+            place.cluster.name, running.address
+        );
+        let example = format!("  kubectl --kubeconfig {} get namespaces\n\n", kubeconfig.display());
+        match args.output {
+            Format::Table => ui.print(&format!("{listens}\n{example}"))?,
+            // Standard output is one document of JSON.
+            Format::Json => ui.say(&listens),
+        }
         let matrix = matrix::take(&place, &running).await?;
-        matrix.print(ui)?;
+        matrix.print(args.output, ui)?;
         if !args.once {
             ui.say("Serving until Ctrl-C.");
             serve::until_told_to_stop().await;
@@ -90,10 +120,15 @@ fn host<'a>(args: &UpArgs, cluster: &'a Cluster) -> Result<&'a Host, Failure> {
 
 /// The flags that this host's API server runs by, with the files where they lie, on the embedded store.
 fn options(args: &UpArgs, cluster: &Cluster, host: &Host, folder: &Path) -> Result<Options, Failure> {
-    let absolute = fs::canonicalize(folder)
-        .map_err(|error| Failure::Io { what: folder.display().to_string(), error })?;
+    let absolute = fs::canonicalize(folder).map_err(|error| Failure::Io {
+        what: folder.display().to_string(),
+        error,
+    })?;
     let given = flags(cluster, host, Component::ApiServer, Some(&absolute), true);
-    let kept = given.iter().filter(|flag| !flag.name.starts_with("etcd-")).map(kubetrust_pki::flags::Flag::to_argument);
+    let kept = given
+        .iter()
+        .filter(|flag| !flag.name.starts_with("etcd-"))
+        .map(kubetrust_pki::flags::Flag::to_argument);
     let own = [
         format!("--data-dir={}", args.dir.join(STORE).display()),
         format!("--bind-address={}", host.address()),
@@ -102,7 +137,10 @@ fn options(args: &UpArgs, cluster: &Cluster, host: &Host, folder: &Path) -> Resu
         .map_err(|error| Failure::Usage(format!("the flags of this cluster can't be used: {error}")))?;
     let mut options = parsed.server.options()?;
     // What signed the serving certificate is what pods believe the server by.
-    let ca = given.iter().find(|flag| flag.name == "client-ca-file").map(|flag| flag.value.clone());
+    let ca = given
+        .iter()
+        .find(|flag| flag.name == "client-ca-file")
+        .map(|flag| flag.value.clone());
     options.root_ca = ca.and_then(|path| fs::read_to_string(path).ok());
     Ok(options)
 }
