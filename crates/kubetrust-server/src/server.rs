@@ -22,6 +22,7 @@ use crate::chain::{self, Received};
 use crate::connection::Connection;
 use crate::credentials::Reloads;
 use crate::endpoints;
+use crate::endpoints::backup::Live;
 use crate::http::request_info::{BadLine, RequestInfo};
 use crate::http::respond::{self, Reply};
 use crate::issuer::Issuer;
@@ -56,6 +57,8 @@ pub struct ApiServer {
     pub reloads: Arc<Reloads>,
     /// `HOST:PORT` that clients are told to reach this server at.
     pub address: String,
+    /// The embedded store, for backups; `None` on etcd.
+    pub embedded: Option<Live>,
     /// True when the server stops.
     pub stop: watch::Receiver<bool>,
 }

@@ -25,6 +25,7 @@ use crate::bootstrap;
 use crate::chain::limit::InFlight;
 use crate::controllers;
 use crate::credentials::Credentials;
+use crate::endpoints::backup::Live;
 use crate::endpoints::health::Health;
 use crate::files::BadFile;
 use crate::listen::{self, Limits};
@@ -93,7 +94,7 @@ impl Running {
 /// Starts a server. When it returns, `/readyz` says ok.
 pub async fn start(options: Options) -> Result<Running, StartError> {
     let (credentials, reloading) = Credentials::load(&options)?;
-    let store = open(&options.store)?;
+    let (store, embedded) = open(&options.store)?;
 
     let authorizer = Arc::new(Authorizer::new(options.authorization_modes.iter().copied()));
     let root = Bytes::from(format!("{}/", options.prefix.trim_end_matches('/')));
@@ -120,6 +121,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         in_flight: InFlight::new(options.max_requests_in_flight, options.max_mutating_requests_in_flight),
         issuer: Arc::clone(&credentials.issuer),
         health: health.clone(),
+        embedded,
         metrics: Metrics::new(Timestamp::now()),
         reloads: Arc::clone(&credentials.reloads),
         address: options.advertise.map_or(address, |ip| SocketAddr::new(ip, address.port())).to_string(),
@@ -144,12 +146,13 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     Ok(Running { address, registry, authorizer, stop, served })
 }
 
-fn open(options: &StoreOptions) -> Result<Arc<dyn Store>, StartError> {
+fn open(options: &StoreOptions) -> Result<(Arc<dyn Store>, Option<Live>), StartError> {
     match options {
         StoreOptions::Embedded(folder) => {
-            Ok(Arc::new(Embedded::open(folder, kubetrust_store::embedded::Options::default())?))
+            let store = Arc::new(Embedded::open(folder, kubetrust_store::embedded::Options::default())?);
+            Ok((Arc::clone(&store) as Arc<dyn Store>, Some(Live { store, folder: folder.clone() })))
         }
-        StoreOptions::Etcd(options) => Ok(Arc::new(Etcd::new(options.clone())?)),
+        StoreOptions::Etcd(options) => Ok((Arc::new(Etcd::new(options.clone())?), None)),
     }
 }
 

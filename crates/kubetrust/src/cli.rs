@@ -8,6 +8,7 @@ use kubetrust_pki::catalog::Component;
 
 use crate::verbs::apiserver::ApiserverArgs;
 use crate::verbs::can_i::CanIArgs;
+use crate::verbs::store::StoreArgs;
 use crate::verbs::up::UpArgs;
 use crate::verbs::who_can::WhoCanArgs;
 use crate::verbs::whoami::WhoamiArgs;
@@ -59,6 +60,8 @@ pub enum Verb {
                       kubetrust can-i --list --as system:serviceaccount:default:default"
     )]
     CanI(CanIArgs),
+    /// Back up, restore, check or move the store of an API server.
+    Store(StoreArgs),
     /// Make a cluster's directory: write its spec and issue everything.
     #[command(
         after_help = "Examples:\n  kubetrust init -d horse\n  kubetrust init -d horse -f cluster.yaml\n  \

@@ -14,6 +14,7 @@ use kubetrust_server::start::StartError;
 use crate::client::ClientError;
 use crate::client::access::AccessError;
 use crate::ui::Ui;
+use crate::verbs::store::StoreFailure;
 
 /// How a verb ended that did what it could.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,9 @@ pub enum Failure {
     /// There is no bundle.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// A store can't be worked on.
+    #[error(transparent)]
+    Store(#[from] StoreFailure),
     /// The server does not start.
     #[error(transparent)]
     Start(#[from] StartError),

@@ -1,5 +1,6 @@
 //! What is served: the resources of the table, and everything that is no resource.
 
+pub mod backup;
 pub mod discovery;
 pub mod health;
 pub mod issuer;
@@ -24,7 +25,10 @@ pub async fn serve(server: &ApiServer, request: Authorized) -> Result<Reply, Sta
     }
     let received = request.received();
     let headers = &received.head.headers;
-    if !matches!(*&received.head.method, http::Method::GET | http::Method::HEAD) {
+    if received.info.path == backup::PATH && received.head.method == http::Method::POST {
+        return backup::take(server).await;
+    }
+    if !matches!(received.head.method, http::Method::GET | http::Method::HEAD) {
         return Err(Status::method_not_allowed());
     }
     let path = received.info.path.trim_end_matches('/');

@@ -14,6 +14,7 @@ mod question;
 mod serve;
 mod show;
 mod spec;
+pub mod store;
 pub mod up;
 pub mod who_can;
 pub mod whoami;
@@ -39,6 +40,7 @@ pub fn run(verb: Verb, ui: &Ui) -> Result<Exit, Failure> {
         Verb::WhoCan(args) => who_can::run(&args, ui),
         Verb::CanI(args) => can_i::run(&args, ui),
         Verb::Apiserver(args) => apiserver::run(*args, ui),
+        Verb::Store(args) => store::run(args, ui),
         Verb::Init(args) => init::run(&args, now, ui),
         Verb::Plan(args) => plan::run(&args, now, ui),
         Verb::Apply(args) => apply::run(&args, now, ui),
