@@ -77,7 +77,10 @@ pub struct TypeMeta {
 
 impl Default for TypeMeta {
     fn default() -> Self {
-        Self { kind: "Event", api_version: "audit.k8s.io/v1" }
+        Self {
+            kind: "Event",
+            api_version: "audit.k8s.io/v1",
+        }
     }
 }
 
@@ -87,7 +90,12 @@ pub struct UserInfo(pub Arc<User>);
 
 impl Serialize for UserInfo {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let User { name, uid, groups, extra } = self.0.as_ref();
+        let User {
+            name,
+            uid,
+            groups,
+            extra,
+        } = self.0.as_ref();
         let mut info = serializer.serialize_map(None)?;
         for (field, text) in [("username", name), ("uid", uid)] {
             if !text.is_empty() {
@@ -161,13 +169,23 @@ struct NoMetadata {}
 
 impl ResponseStatus {
     /// An answer that is no Status.
+    #[must_use]
     pub fn of_code(code: u16) -> Self {
-        Self { code, ..Self::default() }
+        Self {
+            code,
+            ..Self::default()
+        }
     }
 
     /// A Status that says it worked.
+    #[must_use]
     pub fn success(code: u16, message: &str) -> Self {
-        Self { status: "Success", message: message.into(), code, ..Self::default() }
+        Self {
+            status: "Success",
+            message: message.into(),
+            code,
+            ..Self::default()
+        }
     }
 }
 
@@ -178,7 +196,10 @@ impl From<&Status> for ResponseStatus {
             status: "Failure",
             message: status.message.clone(),
             reason: status.reason,
-            details: status.details.as_ref().and_then(|details| serde_json::to_value(details).ok()),
+            details: status
+                .details
+                .as_ref()
+                .and_then(|details| serde_json::to_value(details).ok()),
             code: status.code,
         }
     }
@@ -186,6 +207,7 @@ impl From<&Status> for ResponseStatus {
 
 impl Event {
     /// One line of the log, with its line break; `None` if it can't be written as JSON.
+    #[must_use]
     pub fn line(&self) -> Option<Vec<u8>> {
         let mut line = serde_json::to_vec(self).ok()?;
         line.push(b'\n');

@@ -47,7 +47,10 @@ pub const STAGES: [(&str, Stage); 4] = [
 
 /// The name of a row of [`LEVELS`] or [`STAGES`].
 pub(super) fn name_of<T: PartialEq>(table: &'static [(&'static str, T)], value: &T) -> &'static str {
-    table.iter().find(|(_, each)| each == value).map_or("", |(name, _)| name)
+    table
+        .iter()
+        .find(|(_, each)| each == value)
+        .map_or("", |(name, _)| name)
 }
 
 impl Serialize for Level {
@@ -74,6 +77,7 @@ impl Stages {
     }
 
     /// Whether a stage is in it.
+    #[must_use]
     pub const fn contains(self, stage: Stage) -> bool {
         self.0 & (1 << stage as u8) != 0
     }
@@ -81,6 +85,8 @@ impl Stages {
 
 impl FromIterator<Stage> for Stages {
     fn from_iter<I: IntoIterator<Item = Stage>>(stages: I) -> Self {
-        stages.into_iter().fold(Self::default(), |set, stage| Self(set.0 | 1 << stage as u8))
+        stages
+            .into_iter()
+            .fold(Self::default(), |set, stage| Self(set.0 | 1 << stage as u8))
     }
 }

@@ -62,6 +62,7 @@ struct GroupResources {
 impl Policy {
     /// What the first rule that matches says; [`Level::None`] where none does. There is no user where authentication
     /// failed: no rule that names users or groups matches such a request.
+    #[must_use]
     pub fn level_of(&self, user: Option<&User>, request: &RequestInfo) -> RequestConfig {
         match self.rules.iter().find(|rule| rule.matches(user, &request.attributes)) {
             Some(rule) => RequestConfig {
@@ -78,11 +79,13 @@ impl Policy {
     }
 
     /// How many rules it has.
+    #[must_use]
     pub fn len(&self) -> usize {
         self.rules.len()
     }
 
     /// Whether it has no rule, and so records nothing.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
@@ -91,7 +94,8 @@ impl Policy {
 impl Rule {
     fn matches(&self, user: Option<&User>, attributes: &Attributes) -> bool {
         (self.users.is_empty() || user.is_some_and(|user| self.users.contains(&user.name)))
-            && (self.user_groups.is_empty() || user.is_some_and(|user| self.user_groups.iter().any(|each| user.in_group(each))))
+            && (self.user_groups.is_empty()
+                || user.is_some_and(|user| self.user_groups.iter().any(|each| user.in_group(each))))
             && (self.verbs.is_empty() || self.verbs.iter().any(|verb| verb == attributes.verb()))
             && self.matches_target(attributes)
     }

@@ -66,18 +66,38 @@ fn lines(faults: &[Fault]) -> String {
 impl Policy {
     /// Reads a policy file.
     pub fn parse(bytes: &[u8]) -> Result<Self, PolicyError> {
-        let whole = |problem: String| PolicyError { faults: vec![Fault { line: 0, column: 0, field: String::new(), problem }] };
+        let whole = |problem: String| PolicyError {
+            faults: vec![Fault {
+                line: 0,
+                column: 0,
+                field: String::new(),
+                problem,
+            }],
+        };
         if bytes.len() > MAX_BYTES {
             return Err(whole(format!("larger than {MAX_BYTES} bytes; a policy is far smaller")));
         }
-        let text = std::str::from_utf8(bytes)
-            .map_err(|error| whole(format!("no UTF-8 at byte {}; write it as plain text", error.valid_up_to())))?;
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            whole(format!(
+                "no UTF-8 at byte {}; write it as plain text",
+                error.valid_up_to()
+            ))
+        })?;
         let root = yaml::read(text).map_err(|(place, problem)| PolicyError {
-            faults: vec![Fault { line: place.line, column: place.column, field: String::new(), problem }],
+            faults: vec![Fault {
+                line: place.line,
+                column: place.column,
+                field: String::new(),
+                problem,
+            }],
         })?;
         let mut reader = Reader::default();
         let draft = reader.policy(&root);
-        if reader.faults.is_empty() { Ok(draft.policy) } else { Err(PolicyError { faults: reader.faults }) }
+        if reader.faults.is_empty() {
+            Ok(draft.policy)
+        } else {
+            Err(PolicyError { faults: reader.faults })
+        }
     }
 }
 
@@ -105,7 +125,9 @@ const POLICY: [Row<Draft>; 6] = [
     ("metadata", |r, _, at| r.mapping(at)),
     ("rules", |r, draft, at| draft.policy.rules = r.rules(at)),
     ("omitStages", |r, draft, at| draft.policy.omit_stages = r.stages(at)),
-    ("omitManagedFields", |r, draft, at| draft.policy.omit_managed_fields = r.flag(at).unwrap_or_default()),
+    ("omitManagedFields", |r, draft, at| {
+        draft.policy.omit_managed_fields = r.flag(at).unwrap_or_default();
+    }),
 ];
 
 const RULE: [Row<Rule>; 9] = [
@@ -136,21 +158,33 @@ impl Reader {
         let at = At { node: root, path: "" };
         let mut draft = Draft::default();
         if matches!(root.data, Data::Null) {
-            self.fault(root.place, "", format!("the file is empty; begin it with apiVersion: {API_VERSION} and kind: {KIND}"));
+            self.fault(
+                root.place,
+                "",
+                &format!("the file is empty; begin it with apiVersion: {API_VERSION} and kind: {KIND}"),
+            );
             return draft;
         }
         self.fields(at, &POLICY, &mut draft);
         if !matches!(root.data, Data::Mapping(_)) {
             return draft;
         }
-        for (field, is, want) in [("apiVersion", &draft.api_version, API_VERSION), ("kind", &draft.kind, KIND)] {
-            if is != want {
-                self.fault(place_of(root, field), field, format!("{is:?} is not what this file must be; write {want}"));
+        let is_read = self.faults.is_empty();
+        for (field, is, want) in [
+            ("apiVersion", &draft.api_version, API_VERSION),
+            ("kind", &draft.kind, KIND),
+        ] {
+            if is.is_empty() && is_read {
+                self.fault(root.place, field, &format!("is missing; write {want}"));
+            } else if !is.is_empty() && is != want {
+                let problem = format!("{is:?} is not what this file must be; write {want}");
+                self.fault(place_of(root, field), field, &problem);
             }
         }
         if draft.policy.rules.is_empty() && self.faults.is_empty() {
-            let problem = "there are no rules, so nothing would be recorded; write at least one, as `- level: Metadata`";
-            self.fault(place_of(root, "rules"), "rules", problem.into());
+            let problem =
+                "there are no rules, so nothing would be recorded; write at least one, as `- level: Metadata`";
+            self.fault(place_of(root, "rules"), "rules", problem);
         }
         draft
     }
@@ -162,14 +196,29 @@ impl Reader {
     fn rule(&mut self, at: At<'_>) -> Option<Rule> {
         let mut rule = Rule::default();
         self.fields(at, &RULE, &mut rule);
-        let Data::Mapping(entries) = &at.node.data else { return None };
-        let given = |field: &str| entries.iter().any(|entry| entry.name == field && !matches!(entry.value.data, Data::Null));
+        let Data::Mapping(entries) = &at.node.data else {
+            return None;
+        };
+        let given = |field: &str| {
+            entries
+                .iter()
+                .any(|entry| entry.name == field && !matches!(entry.value.data, Data::Null))
+        };
         if !given("level") {
-            self.fault(at.node.place, &under(at.path, "level"), format!("is missing; write {}", names_of(&LEVELS)));
+            self.fault(
+                at.node.place,
+                &under(at.path, "level"),
+                &format!("is missing; write {}", names_of(&LEVELS)),
+            );
         }
-        if !rule.non_resource_urls.is_empty() && !(rule.resources.is_empty() && rule.namespaces.is_empty()) {
+        let is_about_resources = !rule.resources.is_empty() || !rule.namespaces.is_empty();
+        if is_about_resources && !rule.non_resource_urls.is_empty() {
             let problem = "a rule cannot apply to both resources and non-resource URLs; make two rules of it";
-            self.fault(place_of(at.node, "nonResourceURLs"), &under(at.path, "nonResourceURLs"), problem.into());
+            self.fault(
+                place_of(at.node, "nonResourceURLs"),
+                &under(at.path, "nonResourceURLs"),
+                problem,
+            );
         }
         Some(rule)
     }
@@ -180,7 +229,11 @@ impl Reader {
             reader.fields(at, &GROUP_RESOURCES, &mut each);
             if !each.resource_names.is_empty() && each.resources.is_empty() {
                 let problem = "using resourceNames requires at least one resource; name it in resources";
-                reader.fault(place_of(at.node, "resourceNames"), &under(at.path, "resourceNames"), problem.into());
+                reader.fault(
+                    place_of(at.node, "resourceNames"),
+                    &under(at.path, "resourceNames"),
+                    problem,
+                );
             }
             Some(each)
         })
@@ -191,8 +244,11 @@ impl Reader {
         if !group.is_empty() && group != "*" {
             let faults = names::dns1123_subdomain(&group);
             if !faults.is_empty() {
-                let problem = format!("{group:?} is no API group: {}; write it without a version", faults.join(", "));
-                self.fault(at.node.place, at.path, problem);
+                let problem = format!(
+                    "{group:?} is no API group: {}; write it without a version",
+                    faults.join(", ")
+                );
+                self.wrong(at, &problem);
             }
         }
         group
@@ -202,10 +258,10 @@ impl Reader {
         self.items(at, MAX_ITEMS, |reader, at| {
             let url = reader.text(at);
             if url != "*" && !url.starts_with('/') {
-                reader.fault(at.node.place, at.path, format!("{url:?} must begin with a '/', or be '*' for all"));
+                reader.wrong(at, &format!("{url:?} must begin with a '/', or be '*' for all"));
             }
             if url.strip_suffix('*').unwrap_or(&url).contains('*') {
-                reader.fault(at.node.place, at.path, format!("{url:?}: a '*' must be the last character"));
+                reader.wrong(at, &format!("{url:?}: a '*' must be the last character"));
             }
             Some(url)
         })
@@ -225,7 +281,7 @@ impl Reader {
         let given = self.text(at);
         let found = table.iter().find(|(name, _)| *name == given).map(|(_, value)| *value);
         if found.is_none() && self.faults.len() == before {
-            self.fault(at.node.place, at.path, format!("{given:?} is no {what}; write {}", names_of(table)));
+            self.wrong(at, &format!("{given:?} is no {what}; write {}", names_of(table)));
         }
         found
     }
@@ -238,9 +294,12 @@ impl Reader {
         match &at.node.data {
             Data::Text(text) => return text.clone(),
             other @ (Data::Flag(_) | Data::Number) => {
-                self.fault(at.node.place, at.path, format!("is {}; put it in quotes if it is meant as text", other.what()));
+                self.wrong(
+                    at,
+                    &format!("is {}; put it in quotes if it is meant as text", other.what()),
+                );
             }
-            other => self.fault(at.node.place, at.path, format!("is {}; write text", other.what())),
+            other => self.wrong(at, &format!("is {}; write text", other.what())),
         }
         String::new()
     }
@@ -249,7 +308,7 @@ impl Reader {
         match &at.node.data {
             Data::Flag(flag) => Some(*flag),
             other => {
-                self.fault(at.node.place, at.path, format!("is {}; write true or false", other.what()));
+                self.wrong(at, &format!("is {}; write true or false", other.what()));
                 None
             }
         }
@@ -257,21 +316,34 @@ impl Reader {
 
     fn mapping(&mut self, at: At<'_>) {
         if !matches!(at.node.data, Data::Mapping(_)) {
-            self.fault(at.node.place, at.path, format!("is {}; write fields and their values", at.node.data.what()));
+            self.wrong(
+                at,
+                &format!("is {}; write fields and their values", at.node.data.what()),
+            );
         }
     }
 
     fn items<T>(&mut self, at: At<'_>, most: usize, mut read: impl FnMut(&mut Self, At<'_>) -> Option<T>) -> Vec<T> {
         let Data::List(items) = &at.node.data else {
-            self.fault(at.node.place, at.path, format!("is {}; write a list", at.node.data.what()));
+            self.wrong(at, &format!("is {}; write a list", at.node.data.what()));
             return Vec::new();
         };
         if items.len() > most {
-            self.fault(at.node.place, at.path, format!("has {} entries; at most {most} are read", items.len()));
+            self.wrong(at, &format!("has {} entries; at most {most} are read", items.len()));
             return Vec::new();
         }
         let indexed = items.iter().enumerate();
-        indexed.filter_map(|(index, node)| read(self, At { node, path: &format!("{}[{index}]", at.path) })).collect()
+        indexed
+            .filter_map(|(index, node)| {
+                read(
+                    self,
+                    At {
+                        node,
+                        path: &format!("{}[{index}]", at.path),
+                    },
+                )
+            })
+            .collect()
     }
 
     /// Reads the fields of a mapping by a table. Of a field without a value nothing is read, as if it were not there.
@@ -281,13 +353,24 @@ impl Reader {
         for (index, entry) in entries.iter().enumerate() {
             let path = under(at.path, &entry.name);
             let Some((_, read)) = table.iter().find(|(name, _)| *name == entry.name) else {
-                self.fault(entry.place, &path, format!("unknown field; the fields here are {}", names_of(table)));
+                self.fault(
+                    entry.place,
+                    &path,
+                    &format!("unknown field; the fields here are {}", names_of(table)),
+                );
                 continue;
             };
             if entries.iter().take(index).any(|before| before.name == entry.name) {
-                self.fault(entry.place, &path, "stands here twice; leave one of them".into());
+                self.fault(entry.place, &path, "stands here twice; leave one of them");
             } else if !matches!(entry.value.data, Data::Null) {
-                read(self, into, At { node: &entry.value, path: &path });
+                read(
+                    self,
+                    into,
+                    At {
+                        node: &entry.value,
+                        path: &path,
+                    },
+                );
             }
             if self.faults.len() >= MAX_FAULTS {
                 return;
@@ -295,25 +378,39 @@ impl Reader {
         }
     }
 
-    fn fault(&mut self, place: Place, field: &str, problem: String) {
+    fn wrong(&mut self, at: At<'_>, problem: &str) {
+        self.fault(at.node.place, at.path, problem);
+    }
+
+    fn fault(&mut self, place: Place, field: &str, problem: &str) {
         if self.faults.len() < MAX_FAULTS {
             let short = |text: &str| text.chars().take(MAX_MESSAGE).collect();
-            let (field, problem) = (short(field), short(&problem));
-            self.faults.push(Fault { line: place.line, column: place.column, field, problem });
+            let (field, problem) = (short(field), short(problem));
+            self.faults.push(Fault {
+                line: place.line,
+                column: place.column,
+                field,
+                problem,
+            });
         }
     }
 }
 
 fn under(path: &str, field: &str) -> String {
-    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
+    if path.is_empty() {
+        field.to_owned()
+    } else {
+        format!("{path}.{field}")
+    }
 }
 
 /// Where a field's value stands, or else the mapping that lacks it.
 fn place_of(node: &Node, field: &str) -> Place {
     match &node.data {
-        Data::Mapping(entries) => {
-            entries.iter().find(|entry| entry.name == field).map_or(node.place, |entry| entry.value.place)
-        }
+        Data::Mapping(entries) => entries
+            .iter()
+            .find(|entry| entry.name == field)
+            .map_or(node.place, |entry| entry.value.place),
         _ => node.place,
     }
 }

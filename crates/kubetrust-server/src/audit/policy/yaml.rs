@@ -79,21 +79,44 @@ pub(super) fn read(text: &str) -> Result<Node, (Place, String)> {
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let place = error.location().as_ref().map(Place::from).unwrap_or_default();
-        let message = error.to_string();
-        (place, message.lines().next().unwrap_or_default().to_owned())
+        (place, problem(&error))
     })
+}
+
+fn problem(error: &serde_saphyr::Error) -> String {
+    match error {
+        serde_saphyr::Error::MultipleDocuments { .. } => {
+            "a second document starts here; write one policy a file".into()
+        }
+        serde_saphyr::Error::MergeKeyNotAllowed { .. } => {
+            "merge keys are not supported; write the fields themselves".into()
+        }
+        other => {
+            let message = other.to_string();
+            let line = message.lines().next().unwrap_or_default();
+            // The place stands before the message already.
+            let what = line.rsplit_once(" at line ").map_or(line, |(what, _)| what);
+            format!("not valid YAML: {what}")
+        }
+    }
 }
 
 impl From<&Location> for Place {
     fn from(location: &Location) -> Self {
-        Self { line: location.line(), column: location.column() }
+        Self {
+            line: location.line(),
+            column: location.column(),
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Data>::deserialize(from)?;
-        Ok(Self { place: Place::from(&spanned.referenced), data: spanned.value })
+        Ok(Self {
+            place: Place::from(&spanned.referenced),
+            data: spanned.value,
+        })
     }
 }
 
@@ -164,7 +187,11 @@ impl<'de> Visitor<'de> for DataVisitor {
         let mut entries = Vec::new();
         while let Some(name) = fields.next_key::<Spanned<String>>()? {
             let place = Place::from(&name.referenced);
-            entries.push(Entry { place, name: name.value, value: fields.next_value()? });
+            entries.push(Entry {
+                place,
+                name: name.value,
+                value: fields.next_value()?,
+            });
         }
         Ok(Data::Mapping(entries))
     }
