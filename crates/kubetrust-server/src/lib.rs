@@ -18,6 +18,7 @@ pub mod issuer;
 pub mod listen;
 pub mod metrics;
 pub mod options;
+mod pace;
 mod readers;
 pub mod registry;
 mod server;

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use http::Request;
@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
 use kubetrust_auth::authn::PeerChain;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +23,7 @@ use tracing::{debug, info, warn};
 use crate::stop::told;
 use crate::connection::Connection;
 use crate::http::respond::Reply;
+use crate::pace::{Pace, Verdict};
 
 /// What a listener puts up with.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +40,10 @@ pub struct Limits {
     pub streams: u32,
     /// How often a silent HTTP/2 connection is pinged, and how long the answer may take.
     pub ping: (Duration, Duration),
+    /// How long a client may leave what it asked for lie.
+    pub stall: Duration,
+    /// How long a connection may be unused.
+    pub idle: Duration,
     /// How long requests in flight have to finish at a shutdown.
     pub shutdown: Duration,
 }
@@ -51,6 +57,8 @@ impl Default for Limits {
             header_bytes: 64 * 1024,
             streams: 250,
             ping: (Duration::from_secs(30), Duration::from_secs(15)),
+            stall: Duration::from_secs(60),
+            idle: Duration::from_secs(90),
             shutdown: Duration::from_secs(60),
         }
     }
@@ -58,6 +66,8 @@ impl Default for Limits {
 
 /// Streams that a client may reset before they were accepted; more end the connection (CVE-2023-44487).
 const RESET_STREAMS: usize = 50;
+/// Looks at a connection in each of its time limits: what is too slow is found after at most 1 + 1/4 times the limit.
+const LOOKS: u32 = 4;
 /// How long to wait after the system refused a connection, for want of files perhaps.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
@@ -135,9 +145,14 @@ async fn connection<H: Handler>(accepted: Accepted<H>, acceptor: TlsAcceptor) {
     let is_h2 = session.alpn_protocol() == Some(b"h2");
     let peer = session.peer_certificates().and_then(|chain| PeerChain::new(chain.iter().map(|der| der.clone().into_owned()).collect()));
     let connection = Arc::new(Connection { remote, peer });
+    let pace = Pace::new(Instant::now());
+    let begun = Arc::clone(&pace);
     let service = service_fn(move |request| {
-        let (handler, connection) = (Arc::clone(&handler), Arc::clone(&connection));
-        async move { Ok::<_, Infallible>(handler.handle(connection, request).await) }
+        let (handler, connection, exchange) = (Arc::clone(&handler), Arc::clone(&connection), begun.begin());
+        async move {
+            let answered = handler.handle(connection, request).await;
+            Ok::<_, Infallible>(answered.map(|body| exchange.answer(body)))
+        }
     });
     let stream = TokioIo::new(stream);
     let result = if is_h2 {
@@ -148,27 +163,54 @@ async fn connection<H: Handler>(accepted: Accepted<H>, acceptor: TlsAcceptor) {
             .max_pending_accept_reset_streams(RESET_STREAMS)
             .keep_alive_interval(limits.ping.0)
             .keep_alive_timeout(limits.ping.1);
-        let mut running = pin!(http.serve_connection(stream, service));
-        tokio::select! {
-            result = running.as_mut() => result,
-            () = told(&mut stop) => {
-                running.as_mut().graceful_shutdown();
-                running.await
-            }
-        }
+        drive(http.serve_connection(stream, service), &pace, limits, stop).await
     } else {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(limits.header).max_buf_size(limits.header_bytes as usize);
-        let mut running = pin!(http.serve_connection(stream, service));
-        tokio::select! {
-            result = running.as_mut() => result,
-            () = told(&mut stop) => {
-                running.as_mut().graceful_shutdown();
-                running.await
-            }
-        }
+        drive(http.serve_connection(stream, service), &pace, limits, stop).await
     };
     if let Err(error) = result {
         debug!(%remote, %error, "the connection ended");
+    }
+}
+
+/// Why a connection ended before its client wanted it to.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error(transparent)]
+    Http(#[from] hyper::Error),
+    #[error("the client does not take what it asked for")]
+    Stalled,
+    #[error("nothing was asked for any more")]
+    Idle,
+}
+
+/// Runs a connection until it ends, is told to, or has to be cut off.
+async fn drive<C>(connection: C, pace: &Pace, limits: Limits, mut stop: watch::Receiver<bool>) -> Result<(), Ended>
+where
+    C: GracefulConnection<Error = hyper::Error> + Future<Output = Result<(), hyper::Error>>,
+{
+    let mut running = pin!(connection);
+    let mut ending: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            result = running.as_mut() => return Ok(result?),
+            () = told(&mut stop), if ending.is_none() => {
+                ending = Some(Instant::now());
+                running.as_mut().graceful_shutdown();
+            }
+            () = tokio::time::sleep(limits.stall.min(limits.idle) / LOOKS) => {
+                match pace.verdict(Instant::now(), limits.stall, limits.idle) {
+                    Verdict::Fine => {}
+                    Verdict::Stalled => return Err(Ended::Stalled),
+                    Verdict::Idle if ending.is_some_and(|since| since.elapsed() >= limits.stall) => return Err(Ended::Idle),
+                    Verdict::Idle if ending.is_some() => {}
+                    Verdict::Idle => {
+                        ending = Some(Instant::now());
+                        running.as_mut().graceful_shutdown();
+                    }
+                }
+            }
+        }
     }
 }

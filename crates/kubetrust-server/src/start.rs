@@ -93,6 +93,11 @@ impl Running {
 
 /// Starts a server. When it returns, `/readyz` says ok.
 pub async fn start(options: Options) -> Result<Running, StartError> {
+    start_within(options, Limits::default()).await
+}
+
+/// Starts a server that puts up with this much from its clients.
+pub async fn start_within(options: Options, limits: Limits) -> Result<Running, StartError> {
     let (credentials, reloading) = Credentials::load(&options)?;
     let (store, embedded) = open(&options.store)?;
 
@@ -132,7 +137,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         listener,
         Arc::clone(&credentials.tls),
         server,
-        Limits::default(),
+        limits,
         stopped.clone(),
     ));
     info!(%address, "serving securely");

@@ -8,72 +8,111 @@ pub mod openapi;
 pub mod resource;
 pub mod version;
 
+use http::{HeaderMap, Method};
 use kubetrust_api::status::Status;
 
 use crate::ApiServer;
 use crate::chain::Authorized;
 use crate::http::accept;
+use crate::http::query::Query;
 use crate::http::respond::{self, Reply};
 
 /// Media type of `/metrics`.
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// A path that is no resource.
+pub struct Route {
+    /// The path; what is below it is asked for with a slash after it.
+    pub path: &'static str,
+    /// Whether there is something below it.
+    pub has_children: bool,
+    answer: fn(&Asked<'_>) -> Result<Reply, Status>,
+}
+
+/// A request for a [`Route`].
+struct Asked<'a> {
+    server: &'a ApiServer,
+    headers: &'a HeaderMap,
+    query: &'a Query,
+    /// The whole path, without slashes at its end.
+    path: &'a str,
+    /// What of it is below the route; empty for the route itself.
+    below: &'a str,
+}
+
+/// Every path that is no resource. Who is allowed what of them is the authorizers' matter.
+pub const ROUTES: [Route; 12] = [
+    leaf("/", |asked| Ok(root(asked.server))),
+    leaf("/.well-known/openid-configuration", |asked| issuer::configuration(asked.server)),
+    tree("/api", discovered),
+    tree("/apis", discovered),
+    tree("/healthz", |asked| Ok(health(asked, "/healthz"))),
+    tree("/livez", |asked| Ok(health(asked, "/livez"))),
+    leaf("/metrics", |asked| Ok(respond::bytes(200, METRICS, asked.server.metrics.text(asked.server)))),
+    leaf("/openapi/v2", |asked| openapi::v2(asked.headers)),
+    tree("/openapi/v3", |asked| match asked.below {
+        "" => Ok(openapi::v3_index()),
+        name => openapi::v3(name, asked.headers),
+    }),
+    leaf("/openid/v1/jwks", |asked| Ok(issuer::keys(asked.server))),
+    tree("/readyz", |asked| Ok(health(asked, "/readyz"))),
+    leaf("/version", |_| Ok(respond::value(200, &version::version(), accept::Encoding::Json))),
+];
+
+const fn leaf(path: &'static str, answer: fn(&Asked<'_>) -> Result<Reply, Status>) -> Route {
+    Route { path, has_children: false, answer }
+}
+
+const fn tree(path: &'static str, answer: fn(&Asked<'_>) -> Result<Reply, Status>) -> Route {
+    Route { path, has_children: true, answer }
+}
+
+impl Route {
+    /// What of a path is below this one; empty for the path itself.
+    fn below<'a>(&self, path: &'a str) -> Option<&'a str> {
+        match path.strip_prefix(self.path)? {
+            "" => Some(""),
+            rest if self.has_children => rest.strip_prefix('/'),
+            _ => None,
+        }
+    }
+}
+
 /// Answers a request that may be answered.
 pub async fn serve(server: &ApiServer, request: Authorized) -> Result<Reply, Status> {
-    if request.received().info.resource().is_some() {
+    let received = request.received();
+    if received.info.resource().is_some() {
         return resource::serve(server, request).await;
     }
-    let received = request.received();
-    let headers = &received.head.headers;
-    if received.info.path == backup::PATH && received.head.method == http::Method::POST {
-        return backup::take(server).await;
-    }
-    if !matches!(received.head.method, http::Method::GET | http::Method::HEAD) {
+    if !matches!(received.head.method, Method::GET | Method::HEAD) {
         return Err(Status::method_not_allowed());
     }
-    let path = received.info.path.trim_end_matches('/');
-    let reply = match path {
-        "" => root(server),
-        "/version" => respond::value(200, &version::version(), accept::Encoding::Json),
-        "/healthz" | "/livez" | "/readyz" => server.health.serve(server, path, "", &received.info.query),
-        "/metrics" => respond::bytes(200, METRICS, server.metrics.text(server)),
-        "/.well-known/openid-configuration" => issuer::configuration(server)?,
-        "/openid/v1/jwks" => issuer::keys(server),
-        "/openapi/v2" => openapi::v2(headers)?,
-        "/openapi/v3" => openapi::v3_index(),
-        "/api" | "/apis" => discovery::groups(server, path, headers)?,
-        _ => match path.strip_prefix('/').and_then(|path| path.split_once('/')) {
-            Some((check @ ("healthz" | "livez" | "readyz"), name)) => {
-                server.health.serve(server, &format!("/{check}"), name, &received.info.query)
-            }
-            Some(("openapi", rest)) => openapi::v3(rest, headers)?,
-            Some(("api" | "apis", _)) => discovery::group(path, headers)?,
-            _ => return Err(Status::no_such_path()),
-        },
+    let path = match received.info.path.trim_end_matches('/') {
+        "" => "/",
+        path => path,
     };
+    let found = ROUTES.iter().find_map(|route| Some((route, route.below(path)?)));
+    let (route, below) = found.ok_or_else(Status::no_such_path)?;
+    let headers = &received.head.headers;
+    let reply = (route.answer)(&Asked { server, headers, query: &received.info.query, path, below })?;
     Ok(respond::compress(headers, reply))
+}
+
+fn discovered(asked: &Asked<'_>) -> Result<Reply, Status> {
+    match asked.below {
+        "" => discovery::groups(asked.server, asked.path, asked.headers),
+        _ => discovery::group(asked.path, asked.headers),
+    }
+}
+
+fn health(asked: &Asked<'_>, endpoint: &str) -> Reply {
+    asked.server.health.serve(asked.server, endpoint, asked.below, asked.query)
 }
 
 /// The paths that there are, as `kubectl get --raw /` shows them.
 fn root(server: &ApiServer) -> Reply {
-    let mut paths: Vec<String> = [
-        "/.well-known/openid-configuration",
-        "/api",
-        "/api/v1",
-        "/apis",
-        "/apis/",
-        "/healthz",
-        "/livez",
-        "/metrics",
-        "/openapi/v2",
-        "/openapi/v3",
-        "/openapi/v3/",
-        "/openid/v1/jwks",
-        "/readyz",
-        "/version",
-    ]
-    .map(str::to_owned)
-    .to_vec();
+    let mut paths: Vec<String> = ROUTES.iter().map(|route| route.path.to_owned()).filter(|path| path != "/").collect();
+    paths.extend(["/api/v1", "/apis/", "/openapi/v3/"].map(str::to_owned));
     for resource in kubetrust_api::resource::TABLE.iter().filter(|resource| !resource.group.is_empty()) {
         paths.push(format!("/apis/{}", resource.group));
         paths.push(format!("/apis/{}/{}", resource.group, resource.version));

@@ -8,17 +8,16 @@ use kubetrust_api::status::Status;
 use crate::http::accept::{self, Encoding};
 use crate::http::respond::{self, Reply};
 
-/// Media types of the protobuf form of v2: what clients ask for, and what older ones call it.
-const V2_PROTOBUF: [&str; 2] = [
-    "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
-    "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
-];
+/// The media type of the protobuf form of v2.
+const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+/// What clients ask for it by. Never answered: the `@` is no character of a media type, and Go's parser refuses it.
+const V2_PROTOBUF_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
 /// `/openapi/v2`, as JSON or protobuf.
 pub fn v2(headers: &HeaderMap) -> Result<Reply, Status> {
     for clause in accept::clauses(headers) {
-        if let Some(media_type) = V2_PROTOBUF.into_iter().find(|known| *known == clause.media_type) {
-            return Ok(packed(openapi::v2_protobuf(), media_type, headers));
+        if matches!(clause.media_type, V2_PROTOBUF | V2_PROTOBUF_ASKED) {
+            return Ok(packed(openapi::v2_protobuf(), V2_PROTOBUF, headers));
         }
         if matches!(clause.media_type, "application/json" | "*/*" | "application/*") {
             return Ok(packed(openapi::v2(), "application/json", headers));
@@ -32,9 +31,8 @@ pub fn v3_index() -> Reply {
     respond::value(200, &openapi::v3_index(&[]), Encoding::Json)
 }
 
-/// `/openapi/v3/PATH`: the document of one group version.
-pub fn v3(path: &str, headers: &HeaderMap) -> Result<Reply, Status> {
-    let name = path.strip_prefix("v3/").ok_or_else(Status::no_such_path)?;
+/// `/openapi/v3/NAME`: the document of one group version.
+pub fn v3(name: &str, headers: &HeaderMap) -> Result<Reply, Status> {
     let document = openapi::v3(name).ok_or_else(Status::no_such_path)?;
     Ok(packed(document, "application/json", headers))
 }
