@@ -33,7 +33,19 @@ pub fn etcdctl() -> Command {
 #[track_caller]
 #[must_use]
 pub fn kubectl() -> Command {
-    let mut kubectl = isolated(fetched("bin/kubectl"));
+    homeless("bin/kubectl")
+}
+
+/// The Kubernetes client of the document's time: 1.20, which speaks JSON and validates by `OpenAPI` v2.
+#[track_caller]
+#[must_use]
+pub fn kubectl_1_20() -> Command {
+    homeless("bin/kubectl-1.20")
+}
+
+#[track_caller]
+fn homeless(program: &str) -> Command {
+    let mut kubectl = isolated(fetched(program));
     // Whatever file is named, kubectl looks into its home first, and gives up when that is no directory. Nor can
     // anything be created here.
     kubectl.env("HOME", "/proc/nowhere");
@@ -52,16 +64,38 @@ pub fn openssl() -> Command {
 }
 
 /// A Python in which `import pkilint` works: `-c` and a program, or `-m` and a module, come next.
-///
-/// It keeps the user's environment, which may be what tells `python3` where it lives.
 #[track_caller]
 #[must_use]
 pub fn pkilint() -> Command {
+    python_with("pkilint")
+}
+
+/// A Python in which `import kubernetes` works, the client that most scripts use.
+#[track_caller]
+#[must_use]
+pub fn python_kubernetes() -> Command {
+    let mut python = python_with("python-kubernetes");
+    // requests would take these over what the kubeconfig says.
+    for variable in [
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        "SSL_CERT_FILE",
+        "HTTPS_PROXY",
+        "https_proxy",
+    ] {
+        python.env_remove(variable);
+    }
+    python
+}
+
+/// It keeps the user's environment, which may be what tells `python3` where it lives.
+#[track_caller]
+fn python_with(peer: &str) -> Command {
     let mut python = Command::new(env::var_os("PYTHON").unwrap_or_else(|| "python3".into()));
     // -s -B: no module of the user's own, no cache files in the peer's directory.
     python
         .args(["-s", "-B"])
-        .env("PYTHONPATH", fetched("pkilint"))
+        .env("PYTHONPATH", fetched(peer))
         .env_remove("PYTHONSTARTUP");
     python
 }

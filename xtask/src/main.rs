@@ -6,6 +6,7 @@
     reason = "a chore talks to the terminal it runs in"
 )]
 
+mod debian;
 mod failure;
 mod peer;
 mod pip;
@@ -22,7 +23,7 @@ use failure::{Failure, Result};
 const USAGE: &str = "\
 usage: cargo xtask <verb> [argument…]
 
-  peers           fetch the real peers that tests talk to (etcd, kubectl, a certificate linter) into .peers/
+  peers           fetch the real peers that tests talk to (etcd, kubectl, a certificate linter, …) into .peers/
   test  [arg…]    fetch the peers, then `cargo test --workspace --locked`; arguments go to cargo test,
                   and `-p <package>` takes the place of --workspace
   ci              what has to pass before a change lands: format, clippy, dependencies, tests

