@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::stop::told;
+use crate::audit::Audit;
 use crate::bootstrap::{ClusterAuthentication, RequestHeader};
 use crate::files::{self, BadFile, Watched};
 use crate::issuer::Issuer;
@@ -107,7 +108,7 @@ impl Credentials {
 
 impl Reloading {
     /// Looks at the files until the server stops.
-    pub async fn run(mut self, mut credentials: Credentials, registry: Registry, mut stop: watch::Receiver<bool>) {
+    pub async fn run(mut self, mut credentials: Credentials, registry: Registry, audit: Audit, mut stop: watch::Receiver<bool>) {
         let mut last_failure = String::new();
         loop {
             tokio::select! {
@@ -119,7 +120,11 @@ impl Reloading {
             }
             // Looked at before they are read: what changes while they are read is seen the next time.
             self.watched = Watched::now(paths(&self.options));
-            match Loaded::read(&self.options) {
+            let read = Loaded::read(&self.options).and_then(|loaded| {
+                reload_policy(&audit, &self.options)?;
+                Ok(loaded)
+            });
+            match read {
                 Ok(loaded) => {
                     last_failure.clear();
                     let published = credentials.cluster_authentication() != loaded.cluster_authentication;
@@ -147,6 +152,17 @@ impl Reloading {
     }
 }
 
+/// The audit policy is replaced with the credentials: all of it is good, or nothing is taken.
+fn reload_policy(audit: &Audit, options: &Options) -> Result<(), BadFile> {
+    const FLAG: &str = "--audit-policy-file";
+    match &options.audit_policy_file {
+        Some(path) => {
+            audit.reload(&files::read(FLAG, path)?).map_err(|fault| BadFile::new(FLAG, path, fault))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Every file that is read.
 fn paths(options: &Options) -> Vec<PathBuf> {
     let mut paths = vec![options.serving.certificate.clone(), options.serving.key.clone()];
@@ -161,6 +177,7 @@ fn paths(options: &Options) -> Vec<PathBuf> {
         &options.basic_auth_file,
         &options.service_accounts.signing_key_file,
         &options.encryption_provider_config,
+        &options.audit_policy_file,
     ];
     paths.extend(single.into_iter().flatten().cloned());
     paths.extend(options.request_header.iter().map(|header| header.client_ca_file.clone()));

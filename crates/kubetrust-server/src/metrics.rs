@@ -122,6 +122,9 @@ impl Metrics {
         registry.register("apiserver_request_duration_seconds", "How long requests took", self.durations.clone());
         registry.register("authentication_attempts", "Authentications by their result", self.authentications.clone());
         registry.register("apiserver_current_inflight_requests", "Requests being answered", self.in_flight.clone());
+        if let Some(counters) = server.audit.counters() {
+            counters.register(&mut registry);
+        }
         let objects = Family::<ResourceLabels, Gauge>::default();
         let watchers = Family::<ResourceLabels, Gauge>::default();
         for (storage, table) in server.registry.cache().tables() {

@@ -45,6 +45,10 @@ pub struct Options {
     pub enable_admission_plugins: Vec<String>,
     /// `--disable-admission-plugins`
     pub disable_admission_plugins: Vec<String>,
+    /// `--audit-policy-file`; without it nothing is recorded.
+    pub audit_policy_file: Option<PathBuf>,
+    /// `--audit-log-path` and the flags of its rotation; the path `-` is standard output.
+    pub audit_log: Option<crate::audit::log::Options>,
     /// `--max-requests-inflight`
     pub max_requests_in_flight: usize,
     /// `--max-mutating-requests-inflight`

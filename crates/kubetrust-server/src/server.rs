@@ -17,8 +17,12 @@ use tokio::sync::watch;
 use tracing::{error, info_span, Instrument};
 
 use crate::admission::Admission;
+use crate::audit::{self, Audit, Record};
+use crate::chain::authenticate::authenticate;
+use crate::chain::authorize::authorize;
+use crate::chain::impersonate::impersonate;
 use crate::chain::limit::InFlight;
-use crate::chain::{self, Received};
+use crate::chain::{Authenticated, Received};
 use crate::connection::Connection;
 use crate::credentials::Reloads;
 use crate::endpoints;
@@ -45,6 +49,8 @@ pub struct ApiServer {
     pub authorizer: Arc<Authorizer>,
     /// What writes have to pass.
     pub admission: Admission,
+    /// Who did what.
+    pub audit: Audit,
     /// How many requests at once.
     pub in_flight: InFlight,
     /// What signs service-account tokens and says who issued them.
@@ -65,14 +71,14 @@ pub struct ApiServer {
 
 impl Handler for ApiServer {
     async fn handle(&self, connection: Arc<Connection>, request: Request<Incoming>) -> Reply {
-        let audit_id = new_uid();
-        let span = info_span!("request", id = %audit_id);
-        let answered = AssertUnwindSafe(self.answer(connection, request)).catch_unwind().instrument(span).await;
+        let id = audit::requested_id(request.headers()).map_or_else(new_uid, str::to_owned);
+        let span = info_span!("request", %id);
+        let answered = AssertUnwindSafe(self.answer(&id, connection, request)).catch_unwind().instrument(span).await;
         let mut reply = answered.unwrap_or_else(|_| {
-            error!(id = %audit_id, "a handler panicked");
+            error!(%id, "a handler panicked");
             respond::failure(&Status::internal("the server failed to answer this request; its log says more"))
         });
-        if let Ok(value) = HeaderValue::from_str(&audit_id) {
+        if let Ok(value) = HeaderValue::from_str(&id) {
             reply.headers_mut().insert(AUDIT_ID, value);
         }
         reply
@@ -80,44 +86,70 @@ impl Handler for ApiServer {
 }
 
 impl ApiServer {
-    async fn answer(&self, connection: Arc<Connection>, request: Request<Incoming>) -> Reply {
+    async fn answer(&self, id: &str, connection: Arc<Connection>, request: Request<Incoming>) -> Reply {
         let (head, body) = request.into_parts();
         let info = match RequestInfo::of(&head.method, &head.uri) {
             Ok(info) => info,
             // Whoever can't say what is asked for is told so before it is looked who asks: there is nothing to protect.
             Err(bad) => return respond::failure(&status_of(bad)),
         };
-        let long_running = info.is_long_running();
         let begun = Instant::now();
-        let _counted = (!long_running).then(|| self.metrics.enter(info.is_read_only()));
+        let _counted = (!info.is_long_running()).then(|| self.metrics.enter(info.is_read_only()));
         let attributes = info.attributes.clone();
+        let gzip = respond::takes_gzip(&head.headers);
         let received = Received { head, body, info, connection, now: Timestamp::now() };
-        let served = self.serve(received);
-        let outcome = if long_running {
-            served.await
-        } else {
-            match tokio::time::timeout(REQUEST_TIMEOUT, served).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(Status::timeout("the request did not complete within the allotted timeout")),
-            }
-        };
-        let reply = outcome.unwrap_or_else(|status| respond::failure(&status));
+        let reply = respond::compress(gzip, self.serve(id, received).await);
         self.metrics.answered(&counted_as(&attributes), reply.status().as_u16(), begun.elapsed());
         reply
     }
 
-    async fn serve(&self, received: Received) -> Result<Reply, Status> {
-        let authenticated = chain::authenticate::authenticate(received, &self.authenticators.load(), &self.registry)
-            .map_err(|(status, _)| {
+    /// Authentication, audit, and the rest of the chain: each step that refuses is recorded.
+    async fn serve(&self, id: &str, received: Received) -> Reply {
+        let authenticated = match authenticate(received, &self.authenticators.load(), &self.registry) {
+            Ok(authenticated) => authenticated,
+            Err((status, received)) => {
                 self.metrics.authenticated("failure");
-                status
-            })?;
+                self.audit.refused(&audit::Request::of(id, &received), &status).await;
+                return respond::failure(&status);
+            }
+        };
         self.metrics.authenticated("success");
-        let authenticated =
-            chain::impersonate::impersonate(authenticated, &self.authorizer).map_err(|(status, _)| status)?;
+        let request = audit::Request::of(id, authenticated.received());
+        let record = self.audit.begin(&request, &authenticated.identity().user).await;
+        let reply = match self.work(authenticated, &record).await {
+            Ok(reply) => {
+                record.response(&reply);
+                reply
+            }
+            Err(status) => {
+                record.failed(&status);
+                respond::failure(&status)
+            }
+        };
+        record.finish(reply).await
+    }
+
+    /// What is done for a user who is known.
+    async fn work(&self, authenticated: Authenticated, record: &Record) -> Result<Reply, Status> {
+        let authenticated = impersonate(authenticated, &self.authorizer).map_err(|(status, _)| status)?;
+        if authenticated.identity().by.is_some() {
+            record.impersonated(&authenticated.identity().user);
+        }
         let _slot = self.in_flight.enter(&authenticated)?;
-        let authorized = chain::authorize::authorize(authenticated, &self.authorizer).map_err(|(status, _)| status)?;
-        endpoints::serve(self, authorized).await
+        let authorized = match authorize(authenticated, &self.authorizer) {
+            Ok(authorized) => authorized,
+            Err((status, _)) => {
+                record.authorized(false, &status.message);
+                return Err(status);
+            }
+        };
+        record.authorized(true, authorized.reason());
+        if authorized.received().info.is_long_running() {
+            return endpoints::serve(self, authorized, record).await;
+        }
+        tokio::time::timeout(REQUEST_TIMEOUT, endpoints::serve(self, authorized, record)).await.unwrap_or_else(|_| {
+            Err(Status::timeout("the request did not complete within the allotted timeout"))
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Starts a server: credentials, store, cache, listener, defaults, and what keeps running beside it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,13 +22,18 @@ use tracing::{info, warn};
 use crate::stop::told;
 use crate::ApiServer;
 use crate::admission::{self, PluginListError};
+use crate::audit::counters::Counters;
+use crate::audit::log::Log;
+use crate::audit::log::LogError;
+use crate::audit::policy::Policy;
+use crate::audit::Audit;
 use crate::bootstrap;
 use crate::chain::limit::InFlight;
 use crate::controllers;
 use crate::credentials::Credentials;
 use crate::endpoints::backup::Live;
 use crate::endpoints::health::Health;
-use crate::files::BadFile;
+use crate::files::{self, BadFile};
 use crate::listen::{self, Limits};
 use crate::metrics::Metrics;
 use crate::options::{Options, StoreOptions};
@@ -63,6 +69,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] LogError),
     /// TLS.
     #[error("TLS can't be set up: {0}")]
     Tls(#[from] rustls::Error),
@@ -111,6 +120,7 @@ pub async fn start_within(options: Options, limits: Limits) -> Result<Running, S
     let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
     let address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
 
+    let audit = audit(&options)?;
     let (stop, stopped) = watch::channel(false);
     let health = Health::default();
     let server = Arc::new(ApiServer {
@@ -123,6 +133,7 @@ pub async fn start_within(options: Options, limits: Limits) -> Result<Running, S
             &options.enable_admission_plugins,
             &options.disable_admission_plugins,
         )?,
+        audit: audit.clone(),
         in_flight: InFlight::new(options.max_requests_in_flight, options.max_mutating_requests_in_flight),
         issuer: Arc::clone(&credentials.issuer),
         health: health.clone(),
@@ -145,7 +156,7 @@ pub async fn start_within(options: Options, limits: Limits) -> Result<Running, S
     let authentication = credentials.cluster_authentication();
     bootstrap::run(&registry, &authentication, Timestamp::now()).await.map_err(StartError::Defaults)?;
     health.started.store(true, Ordering::Release);
-    tokio::spawn(reloading.run(credentials, registry.clone(), stopped.clone()));
+    tokio::spawn(reloading.run(credentials, registry.clone(), audit.clone(), stopped.clone()));
     tokio::spawn(watch_store(registry.clone(), health, stopped.clone()));
     controllers::spawn(&registry, options.root_ca, &stopped);
     Ok(Running { address, registry, authorizer, stop, served })
@@ -159,6 +170,20 @@ fn open(options: &StoreOptions) -> Result<(Arc<dyn Store>, Option<Live>), StartE
         }
         StoreOptions::Etcd(options) => Ok((Arc::new(Etcd::new(options.clone())?), None)),
     }
+}
+
+/// Opens the audit log, if a policy says what goes into it.
+fn audit(options: &Options) -> Result<Audit, StartError> {
+    const FLAG: &str = "--audit-policy-file";
+    let (Some(path), Some(log)) = (&options.audit_policy_file, &options.audit_log) else { return Ok(Audit::off()) };
+    let policy = Policy::parse(&files::read(FLAG, path)?).map_err(|fault| BadFile::new(FLAG, path, fault))?;
+    let counters = Counters::default();
+    let log = if log.path == Path::new("-") {
+        Log::to_writer(Box::new(std::io::stdout()), counters)?
+    } else {
+        Log::open(log.clone(), Timestamp::now(), counters)?
+    };
+    Ok(Audit::new(policy, log, Timestamp::now))
 }
 
 /// Every path under the root that objects are stored at, once.

@@ -12,6 +12,7 @@ use http::{HeaderMap, Method};
 use kubetrust_api::status::Status;
 
 use crate::ApiServer;
+use crate::audit::Record;
 use crate::chain::Authorized;
 use crate::http::accept;
 use crate::http::query::Query;
@@ -79,10 +80,13 @@ impl Route {
 }
 
 /// Answers a request that may be answered.
-pub async fn serve(server: &ApiServer, request: Authorized) -> Result<Reply, Status> {
+pub async fn serve(server: &ApiServer, request: Authorized, record: &Record) -> Result<Reply, Status> {
     let received = request.received();
     if received.info.resource().is_some() {
-        return resource::serve(server, request).await;
+        return resource::serve(server, request, record).await;
+    }
+    if received.info.path == backup::PATH && received.head.method == Method::POST {
+        return backup::take(server).await;
     }
     if !matches!(received.head.method, Method::GET | Method::HEAD) {
         return Err(Status::method_not_allowed());
@@ -93,9 +97,7 @@ pub async fn serve(server: &ApiServer, request: Authorized) -> Result<Reply, Sta
     };
     let found = ROUTES.iter().find_map(|route| Some((route, route.below(path)?)));
     let (route, below) = found.ok_or_else(Status::no_such_path)?;
-    let headers = &received.head.headers;
-    let reply = (route.answer)(&Asked { server, headers, query: &received.info.query, path, below })?;
-    Ok(respond::compress(headers, reply))
+    (route.answer)(&Asked { server, headers: &received.head.headers, query: &received.info.query, path, below })
 }
 
 fn discovered(asked: &Asked<'_>) -> Result<Reply, Status> {

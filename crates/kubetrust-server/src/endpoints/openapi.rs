@@ -1,6 +1,6 @@
 //! The schemas of everything that is served, for `kubectl explain` and for clients that check before they send.
 
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, VARY};
+use http::header::{CONTENT_ENCODING, ETAG, VARY};
 use http::{HeaderMap, HeaderValue};
 use kubetrust_api::openapi::{self, Packed};
 use kubetrust_api::status::Status;
@@ -39,8 +39,7 @@ pub fn v3(name: &str, headers: &HeaderMap) -> Result<Reply, Status> {
 
 /// A document that is kept compressed: sent as it is to clients that take gzip.
 fn packed(document: &'static Packed, media_type: &'static str, headers: &HeaderMap) -> Reply {
-    let accepted = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    let gzip = accepted.flat_map(|value| value.split(',')).any(|coding| matches!(coding.trim(), "gzip" | "*"));
+    let gzip = respond::takes_gzip(headers);
     let mut reply = if gzip {
         let mut reply = respond::bytes(200, media_type, document.gzip());
         reply.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));

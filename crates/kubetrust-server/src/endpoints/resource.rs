@@ -9,6 +9,7 @@ use kubetrust_api::status::{Cause, Status};
 use serde_json::Value;
 
 use crate::ApiServer;
+use crate::audit::Record;
 use crate::chain::{Authorized, Identity, Received};
 use crate::http::accept::{self, Form};
 use crate::http::query::Query;
@@ -36,12 +37,14 @@ pub struct Call<'a> {
     pub query: Query,
     /// The headers.
     pub headers: HeaderMap,
+    /// What audit says of it.
+    pub record: &'a Record,
     /// What the client is to be warned of.
     pub warnings: Vec<String>,
 }
 
 /// Serves a request for a resource.
-pub async fn serve(server: &ApiServer, request: Authorized) -> Result<Reply, Status> {
+pub async fn serve(server: &ApiServer, request: Authorized, record: &Record) -> Result<Reply, Status> {
     let mut warnings: Vec<String> = request.warnings().iter().map(ToString::to_string).collect();
     let (received, identity) = request.into_parts();
     let Received { head, body, info, now, .. } = received;
@@ -50,7 +53,7 @@ pub async fn serve(server: &ApiServer, request: Authorized) -> Result<Reply, Sta
     let many = matches!(attributes.verb.as_str(), "list" | "watch" | "deletecollection");
     let style = Style::of(accept::negotiate(&head.headers, many)?, &info.query, now)?;
     let verb = attributes.verb.clone();
-    let mut call = Call { server, target, identity, style, query: info.query, headers: head.headers, warnings: Vec::new() };
+    let mut call = Call { server, target, identity, style, query: info.query, headers: head.headers, record, warnings: Vec::new() };
     // A subresource of the resource's own kind changes a part of the object: the verbs are the same.
     let is_part = call.target.subresource.is_none_or(|subresource| subresource.kind == call.target.resource.kind);
     let mut reply = if !is_part || call.target.resource.kept == Kept::Answered {
@@ -70,7 +73,7 @@ pub async fn serve(server: &ApiServer, request: Authorized) -> Result<Reply, Sta
     };
     warnings.append(&mut call.warnings);
     respond::warn(&mut reply, &warnings);
-    Ok(respond::compress(&call.headers, reply))
+    Ok(reply)
 }
 
 impl Call<'_> {
@@ -190,6 +193,7 @@ impl Call<'_> {
     pub fn decoded(&mut self, text: &[u8], expected: Expected<'_>) -> Result<Value, Status> {
         let decoded = decode::object(text, self.encoding()?, expected, self.field_validation()?)?;
         self.warnings.extend(decoded.warnings);
+        self.record.request_object(&decoded.object);
         Ok(decoded.object)
     }
 
@@ -199,7 +203,9 @@ impl Call<'_> {
             "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json";
         let media_type = media_type(&self.headers);
         let kind = patch::Kind::of_content_type(media_type).ok_or_else(|| unsupported(KINDS))?;
-        patch::read(kind, &body::read(incoming).await?)
+        let text = body::read(incoming).await?;
+        self.record.request_patch(&text);
+        patch::read(kind, &text)
     }
 
     /// How the body is written; 415 for what is not spoken here.

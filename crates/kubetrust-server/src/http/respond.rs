@@ -207,23 +207,23 @@ fn line(resource: &'static Resource, event: &WatchEvent, style: Style, first: bo
     }
 }
 
+/// Whether a client takes gzip.
+pub fn takes_gzip(request: &HeaderMap) -> bool {
+    let values = request.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|coding| matches!(coding.trim(), "gzip" | "*"))
+}
+
 /// Compresses a large answer for a client that takes gzip.
-pub fn compress(request: &HeaderMap, reply: Reply) -> Reply {
-    if reply.headers().contains_key(CONTENT_ENCODING) {
+pub fn compress(takes_gzip: bool, reply: Reply) -> Reply {
+    if !takes_gzip || reply.headers().contains_key(CONTENT_ENCODING) {
         return reply;
     }
-    let takes_gzip = request
-        .get_all(ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|coding| matches!(coding.trim(), "gzip" | "*"));
     let (mut head, body) = reply.into_parts();
     let body = match body {
-        Answer::Whole(Some(whole)) if takes_gzip && whole.len() >= GZIP_FROM => {
+        Answer::Whole(Some(whole)) if whole.len() >= GZIP_FROM => {
             gzip(std::iter::once(&whole)).map_or(Answer::whole(whole), Answer::whole)
         }
-        Answer::Pieces { pieces, left } if takes_gzip && left >= GZIP_FROM as u64 => {
+        Answer::Pieces { pieces, left } if left >= GZIP_FROM as u64 => {
             gzip(pieces.iter()).map_or(Answer::Pieces { pieces, left }, Answer::whole)
         }
         other => return Response::from_parts(head, other),

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test uses the part that it needs")]
 
 pub mod client;
+pub mod etcd;
+pub mod watch;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use kubetrust_testkit::loopback::Loopback;
 use tempfile::TempDir;
 
 pub use client::{Client, Credential, Reply};
+pub use watch::Events;
 
 /// A cluster's directory with issued credentials, for a host with an address of its own.
 pub struct Cluster {
@@ -107,6 +110,8 @@ fn options(root: &Path, address: std::net::IpAddr) -> Options {
         authorization_modes: vec![Mode::Node, Mode::Rbac],
         enable_admission_plugins: list("NodeRestriction"),
         disable_admission_plugins: Vec::new(),
+        audit_policy_file: None,
+        audit_log: None,
         max_requests_in_flight: 400,
         max_mutating_requests_in_flight: 200,
         store: StoreOptions::Embedded(root.join("store")),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use kubetrust_auth::authz::Mode;
 use kubetrust_store::etcd;
+use kubetrust_server::audit::log::Options as AuditLog;
 use kubetrust_server::options::{Options, Pair, RequestHeader, ServiceAccounts, SniPair, StoreOptions};
 
 use crate::exit::{Exit, Failure};
@@ -113,6 +114,22 @@ pub struct ApiserverArgs {
     #[arg(long, value_name = "PLUGINS", value_delimiter = ',', help_heading = "Authorization and admission")]
     pub disable_admission_plugins: Vec<String>,
 
+    /// What of requests is recorded: an audit.k8s.io/v1 Policy. Read again when it changes.
+    #[arg(long, value_name = "FILE", help_heading = "Audit", requires = "audit_log_path")]
+    pub audit_policy_file: Option<PathBuf>,
+    /// Where the audit events go; `-` is standard output.
+    #[arg(long, value_name = "FILE", help_heading = "Audit", requires = "audit_policy_file")]
+    pub audit_log_path: Option<PathBuf>,
+    /// Days after which a rotated audit log is removed; 0 for never.
+    #[arg(long, value_name = "DAYS", default_value_t = 0, help_heading = "Audit")]
+    pub audit_log_maxage: u32,
+    /// Rotated audit logs that are kept; 0 for all.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Audit")]
+    pub audit_log_maxbackup: u32,
+    /// Mebibytes after which the audit log is rotated; 0 for never.
+    #[arg(long, value_name = "MIB", default_value_t = 0, help_heading = "Audit")]
+    pub audit_log_maxsize: u32,
+
     /// Keep objects in this folder, without etcd. Kubernetes has none.
     #[arg(long, value_name = "DIR", help_heading = "Store", conflicts_with = "etcd_servers", required_unless_present = "etcd_servers")]
     pub data_dir: Option<PathBuf>,
@@ -210,6 +227,13 @@ impl ApiserverArgs {
             authorization_modes: self.authorization_mode,
             enable_admission_plugins: self.enable_admission_plugins,
             disable_admission_plugins: self.disable_admission_plugins,
+            audit_policy_file: self.audit_policy_file,
+            audit_log: self.audit_log_path.map(|path| AuditLog {
+                path,
+                max_age: self.audit_log_maxage,
+                max_backup: self.audit_log_maxbackup,
+                max_size: self.audit_log_maxsize,
+            }),
             max_requests_in_flight: self.max_requests_inflight,
             max_mutating_requests_in_flight: self.max_mutating_requests_inflight,
             store,
