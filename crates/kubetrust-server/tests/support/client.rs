@@ -8,9 +8,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use kubetrust_pki::kubeconfig::{self, Kubeconfig, KeySource, Source};
+use kubetrust_pki::kubeconfig::{self, KeySource, Kubeconfig, Source};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -33,15 +34,24 @@ impl Credential {
     }
 
     pub fn token(token: &str) -> Self {
-        Self { token: Some(token.to_owned()), ..Self::default() }
+        Self {
+            token: Some(token.to_owned()),
+            ..Self::default()
+        }
     }
 
     pub fn pair(certificate: &Path, key: &Path) -> Self {
-        Self { pair: Some((std::fs::read(certificate).unwrap(), std::fs::read(key).unwrap())), token: None }
+        Self {
+            pair: Some((std::fs::read(certificate).unwrap(), std::fs::read(key).unwrap())),
+            token: None,
+        }
     }
 
     pub fn with_token(self, token: &str) -> Self {
-        Self { token: Some(token.to_owned()), ..self }
+        Self {
+            token: Some(token.to_owned()),
+            ..self
+        }
     }
 
     pub fn kubeconfig(path: &Path) -> Self {
@@ -60,7 +70,10 @@ impl Credential {
                     KeySource::Data(data) => data.as_bytes().to_vec(),
                     KeySource::Absent => panic!("no key"),
                 };
-                Self { pair: Some((certificate, key)), token: None }
+                Self {
+                    pair: Some((certificate, key)),
+                    token: None,
+                }
             }
             kubeconfig::Credential::Other => panic!("no credential"),
         }
@@ -84,7 +97,8 @@ pub struct Reply {
 
 impl Reply {
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(&self.body)))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(&self.body)))
     }
 
     pub fn message(&self) -> String {
@@ -99,17 +113,28 @@ impl Client {
             roots.add(certificate.unwrap()).unwrap();
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder =
-            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
         let mut tls = match &credential.pair {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
-                let chain = CertificateDer::pem_slice_iter(certificate).collect::<Result<Vec<_>, _>>().unwrap();
-                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key).unwrap()).unwrap()
+                let chain = CertificateDer::pem_slice_iter(certificate)
+                    .collect::<Result<Vec<_>, _>>()
+                    .unwrap();
+                builder
+                    .with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key).unwrap())
+                    .unwrap()
             }
         };
         tls.alpn_protocols = vec![b"h2".to_vec()];
-        Self { address, tls: Arc::new(tls), token: credential.token, sender: Mutex::new(None) }
+        Self {
+            address,
+            tls: Arc::new(tls),
+            token: credential.token,
+            sender: Mutex::new(None),
+        }
     }
 
     async fn connect(&self) -> io::Result<http2::SendRequest<Full<Bytes>>> {
@@ -117,17 +142,32 @@ impl Client {
         stream.set_nodelay(true)?;
         let name = ServerName::IpAddress(self.address.ip().into());
         let stream = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await?;
-        let (sender, connection) =
-            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .map_err(io::Error::other)?;
         tokio::spawn(connection);
         Ok(sender)
     }
 
-    pub async fn send(&self, mut request: Request<Full<Bytes>>) -> io::Result<Reply> {
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> io::Result<Reply> {
+        let (head, body) = self.open(request).await?.into_parts();
+        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        Ok(Reply {
+            code: head.status.as_u16(),
+            headers: head.headers,
+            body,
+        })
+    }
+
+    /// Sends a request, and leaves its answer's body to be read as it comes: a watch.
+    pub async fn open(&self, mut request: Request<Full<Bytes>>) -> io::Result<http::Response<Incoming>> {
         if let Some(token) = &self.token
             && !request.headers().contains_key("authorization")
         {
-            request.headers_mut().insert("authorization", HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
+            request.headers_mut().insert(
+                "authorization",
+                HeaderValue::from_str(&format!("Bearer {token}")).unwrap(),
+            );
         }
         let mut sender = {
             let mut held = self.sender.lock().await;
@@ -141,15 +181,40 @@ impl Client {
             }
         };
         sender.ready().await.map_err(io::Error::other)?;
-        let reply = sender.send_request(request).await.map_err(io::Error::other)?;
-        let (head, body) = reply.into_parts();
-        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-        Ok(Reply { code: head.status.as_u16(), headers: head.headers, body })
+        sender.send_request(request).await.map_err(io::Error::other)
+    }
+
+    /// A request that may fail on its way.
+    pub async fn attempt(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> io::Result<Reply> {
+        self.send(self.build(method, path, headers, body.into())).await
+    }
+
+    /// A request with any method, headers and body.
+    pub fn build(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Request<Full<Bytes>> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("https://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(Full::new(body)).unwrap()
     }
 
     pub async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Reply {
-        let mut request = Request::builder().method(method).uri(format!("https://{}{path}", self.address));
-        if body.is_some() && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("https://{}{path}", self.address));
+        if body.is_some()
+            && !headers
+                .iter()
+                .any(|(name, _)| name.eq_ignore_ascii_case("content-type"))
+        {
             request = request.header("content-type", "application/json");
         }
         for (name, value) in headers {
@@ -176,7 +241,8 @@ impl Client {
     }
 
     pub async fn patch(&self, path: &str, content_type: &str, body: &Value) -> Reply {
-        self.request(Method::PATCH, path, &[("content-type", content_type)], Some(body)).await
+        self.request(Method::PATCH, path, &[("content-type", content_type)], Some(body))
+            .await
     }
 
     /// Who the server takes this client for: the user and its groups, or the code of the refusal.
@@ -188,7 +254,12 @@ impl Client {
             return Err(reply.code);
         }
         let info = reply.json()["status"]["userInfo"].clone();
-        let groups = info["groups"].as_array().into_iter().flatten().map(|group| group.as_str().unwrap().to_owned()).collect();
+        let groups = info["groups"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|group| group.as_str().unwrap().to_owned())
+            .collect();
         Ok((info["username"].as_str().unwrap().to_owned(), groups))
     }
 }
