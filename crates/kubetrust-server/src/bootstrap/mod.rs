@@ -10,12 +10,12 @@ use kubetrust_api::meta;
 use kubetrust_api::resource::{self, Resource};
 use kubetrust_api::status::Status;
 use kubetrust_store::{Change, Expect, Outcome, Write};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use cluster_authentication::{ClusterAuthentication, RequestHeader};
 pub(crate) use policy::aggregate as aggregate_roles;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, SYSTEM_CLASSES};
 use crate::registry::Registry;
 use crate::registry::cache::status_of;
 use crate::registry::create::prepare;
@@ -40,12 +40,23 @@ pub async fn run(registry: &Registry, authentication: &ClusterAuthentication, no
     let mut new = namespaces::missing(registry)?;
     let (missing, changes) = policy::steps(registry)?;
     new.extend(missing);
+    new.extend(priority_classes(registry)?);
     create_all(registry, new, now).await?;
     for change in changes {
         change.apply(registry, now).await?;
     }
     policy::aggregate(registry, now).await?;
     authentication.publish(registry, now).await
+}
+
+/// The two classes of what the cluster can't do without (`pkg/registry/scheduling/rest`).
+fn priority_classes(registry: &Registry) -> Result<Vec<New>, Status> {
+    let object = |(name, value): &(&str, i64)| {
+        json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": value})
+    };
+    let all = SYSTEM_CLASSES.iter().map(|class| New::of("scheduling.k8s.io", "v1", "priorityclasses", object(class)));
+    let all = all.collect::<Result<Vec<_>, _>>()?;
+    Ok(all.into_iter().filter(|new| registry.cached(&new.target()).is_none()).collect())
 }
 
 /// An object that is to be there.

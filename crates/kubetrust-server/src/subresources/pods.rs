@@ -32,6 +32,7 @@ pub async fn bind(call: &mut Call<'_>, incoming: Incoming) -> Result<Reply, Stat
     if !faults.is_empty() {
         return Err(Status::invalid("", "Binding", &name, faults));
     }
+    call.admit(&binding).await?;
     let pods = resource::lookup("", "v1", "pods").ok_or_else(Status::no_such_path)?;
     let pod = Target { resource: pods, subresource: pods.subresource("binding"), namespace: call.target.namespace.clone(), name };
     let now = meta::time(call.style.now);
@@ -68,6 +69,7 @@ pub async fn evict(call: &mut Call<'_>, incoming: Incoming) -> Result<Reply, Sta
     let eviction = call.posted(incoming).await?;
     let pod = Target { subresource: None, ..call.target.clone() };
     let object = call.server.registry.get(&pod, &call.query).await?;
+    call.admit(&eviction).await?;
     confirm_budget(call, &object.value())?;
     let options = DeleteOptions::of(&eviction["deleteOptions"])?;
     call.server.registry.delete(&pod, call.writer()?, &options).await?;
