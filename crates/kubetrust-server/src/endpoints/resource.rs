@@ -1,9 +1,12 @@
 //! The REST verbs of every resource: from an authorized request to the registry, and back to an answer.
 
+use std::borrow::Cow;
+
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use kubetrust_api::decode::{self, Expected, FieldValidation};
 use kubetrust_api::patch;
+use kubetrust_api::protobuf;
 use kubetrust_api::resource::{Kept, Resource};
 use kubetrust_api::status::{Cause, Status};
 use serde_json::Value;
@@ -191,7 +194,8 @@ impl Call<'_> {
 
     /// A body as an object of a kind.
     pub fn decoded(&mut self, text: &[u8], expected: Expected<'_>) -> Result<Value, Status> {
-        let decoded = decode::object(text, self.encoding()?, expected, self.field_validation()?)?;
+        let (text, encoding) = self.readable(text)?;
+        let decoded = decode::object(&text, encoding, expected, self.field_validation()?)?;
         self.warnings.extend(decoded.warnings);
         self.record.request_object(&decoded.object);
         Ok(decoded.object)
@@ -208,12 +212,16 @@ impl Call<'_> {
         patch::read(kind, &text)
     }
 
-    /// How the body is written; 415 for what is not spoken here.
-    pub fn encoding(&self) -> Result<decode::Encoding, Status> {
+    /// The body as JSON or YAML: Kubernetes' protobuf is turned into JSON. 415 for what is not spoken here.
+    fn readable<'b>(&self, body: &'b [u8]) -> Result<(Cow<'b, [u8]>, decode::Encoding), Status> {
         match media_type(&self.headers) {
-            "application/json" | "*/*" | "" => Ok(decode::Encoding::Json),
-            "application/yaml" => Ok(decode::Encoding::Yaml),
-            _ => Err(unsupported("application/json, application/yaml")),
+            "application/json" | "*/*" | "" => Ok((Cow::Borrowed(body), decode::Encoding::Json)),
+            "application/yaml" => Ok((Cow::Borrowed(body), decode::Encoding::Yaml)),
+            protobuf::CONTENT_TYPE => {
+                let object = protobuf::decode(body).map_err(|fault| Status::bad_request(fault.to_string()))?;
+                Ok((Cow::Owned(object.to_string().into_bytes()), decode::Encoding::Json))
+            }
+            _ => Err(unsupported("application/json, application/yaml, application/vnd.kubernetes.protobuf")),
         }
     }
 
@@ -245,7 +253,8 @@ impl Call<'_> {
             DeleteOptions::of(&Value::Object(value))?
         } else {
             let expected = Expected { group: "", version: "v1", kind: "DeleteOptions", schema: None };
-            let decoded = decode::object(text, self.encoding()?, expected, FieldValidation::Ignore)?;
+            let (text, encoding) = self.readable(text)?;
+            let decoded = decode::object(&text, encoding, expected, FieldValidation::Ignore)?;
             DeleteOptions::of(&decoded.object)?
         };
         options.dry_run |= self.query.get("dryRun") == "All";
