@@ -317,9 +317,9 @@ fn size_rules_entries_and_faults_are_bounded() {
     // A few lines of aliases that stand for a hundred million values.
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..9 {
-        write!(
+        writeln!(
             bomb,
-            "a{level}: &a{level} [{}]\n",
+            "a{level}: &a{level} [{}]",
             format!("*a{}, ", level - 1).repeat(10)
         )
         .unwrap();
