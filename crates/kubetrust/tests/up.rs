@@ -42,18 +42,21 @@ fn taken(matrix: &Value) -> BTreeMap<&str, &str> {
     names.collect()
 }
 
+/// Identities, and whom the server takes them for.
+type Who = &'static [(&'static str, &'static str)];
+
 /// Those that every cluster of two hosts has.
-const EVERYWHERE: &[(&str, &str)] = &[
+const EVERYWHERE: Who = &[
     ("admin.conf", "kubernetes-admin"),
-    ("apiserver-kubelet-client.crt", "kube-apiserver-kubelet-client"),
+    ("apiserver-kubelet-client", "kube-apiserver-kubelet-client"),
     ("controller-manager.conf", "system:kube-controller-manager"),
-    ("front-proxy-client.crt for jane", "jane"),
+    ("front proxy for jane", "jane"),
     ("nothing at all", "system:anonymous"),
     ("scheduler.conf", "system:kube-scheduler"),
     ("service-account token", "system:serviceaccount:kube-system:default"),
 ];
 
-const DOCUMENT: &[(&str, &str)] = &[
+const DOCUMENT: Who = &[
     ("bootstrap-token.yaml", "system:bootstrapper"),
     ("kube-proxy.conf", "system:kube-proxy"),
     ("token.csv, line 1", "system:bootstrapper"),
@@ -62,7 +65,7 @@ const DOCUMENT: &[(&str, &str)] = &[
 
 /// Choices of the spec, and the identities that follow from them.
 #[rustfmt::skip]
-const CLUSTERS: &[(&str, &[&[(&str, &str)]])] = &[
+const CLUSTERS: &[(&str, &[Who])] = &[
     ("layout: document", &[EVERYWHERE, DOCUMENT, &[
         ("bootstrap.conf", "system:bootstrapper"),
         ("w1: bootstrap.conf", "system:bootstrapper"),
@@ -73,10 +76,10 @@ const CLUSTERS: &[(&str, &[&[(&str, &str)]])] = &[
     ]]),
     // One CA: what etcd trusts, the API server knows too, as somebody who may nothing.
     ("authorities: {mode: single}\nkeyAlgorithm: rsa-2048", &[EVERYWHERE, DOCUMENT, &[
-        ("apiserver-etcd-client.crt", "kube-apiserver-etcd-client"),
+        ("apiserver-etcd-client", "kube-apiserver-etcd-client"),
         ("bootstrap.conf", "system:bootstrapper"),
-        ("etcd/peer.crt", "m1"),
-        ("front-proxy-client.crt", "front-proxy-client"),
+        ("etcd/peer", "m1"),
+        ("front-proxy-client", "front-proxy-client"),
         ("w1: bootstrap.conf", "system:bootstrapper"),
     ]]),
     ("layout: kubeadm", &[EVERYWHERE, &[
@@ -129,7 +132,7 @@ const ANSWERS: &[(&str, &str)] = &[
     ("scheduler.conf", "200 200 200 404 200 403 403 403 403 201 201 403"),
     ("kube-proxy.conf", "200 403 200 404 403 403 403 403 403 403 403 403"),
     (
-        "apiserver-kubelet-client.crt",
+        "apiserver-kubelet-client",
         "200 403 200 404 403 403 403 403 403 403 403 403",
     ),
     ("kubelet.conf", "200 403 403 404 403 403 403 403 201 201 201 403"),

@@ -107,17 +107,17 @@ impl Question<'_> {
             ..ResourceAttributes::default()
         };
         if let Some(resource) = resolve(typed) {
-            asked.group = resource.group.to_owned();
-            asked.version = resource.version.to_owned();
-            asked.resource = resource.plural.to_owned();
+            resource.group.clone_into(&mut asked.group);
+            resource.version.clone_into(&mut asked.version);
+            resource.plural.clone_into(&mut asked.resource);
             if resource.scope == Scope::Cluster {
                 self.warn_of_namespace(resource, ui);
                 asked.namespace.clear();
             }
         } else {
             let (resource, group) = typed.split_once('.').unwrap_or((typed, ""));
-            asked.resource = resource.to_owned();
-            asked.group = group.to_owned();
+            resource.clone_into(&mut asked.resource);
+            group.clone_into(&mut asked.group);
             if typed != "*" {
                 ui.warn(&format!(
                     "Kubernetes v1.36 has no resource {typed:?}; the question is asked as it stands"

@@ -175,8 +175,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn pass_over(&mut self, name: &str, why: impl ToString) {
-        self.everyone.untried.push(format!("{name}: {}", why.to_string()));
+    fn pass_over(&mut self, name: &str, why: &dyn std::fmt::Display) {
+        self.everyone.untried.push(format!("{name}: {why}"));
     }
 
     /// The kubeconfigs of a host that name this server.
@@ -191,7 +191,7 @@ impl Reader<'_> {
             let access = match Access::read_moved(&path, |named| self.moved(&folder, named)) {
                 Ok(access) => access,
                 Err(error) => {
-                    self.pass_over(&name, error);
+                    self.pass_over(&name, &error);
                     continue;
                 }
             };
@@ -208,7 +208,7 @@ impl Reader<'_> {
             };
             match user {
                 Some(user) => self.admit(name, access.endpoint.at(self.running.address), access.credential, user),
-                None => self.pass_over(&name, "its credential names nobody"),
+                None => self.pass_over(&name, &"its credential names nobody"),
             }
         }
     }
@@ -254,14 +254,14 @@ impl Reader<'_> {
             let (pem, key) = match (read(&certificate), read(&key)) {
                 (Ok(pem), Ok(key)) => (pem, key),
                 (Err(error), _) | (_, Err(error)) => {
-                    self.pass_over(&name, error);
+                    self.pass_over(&name, &error);
                     continue;
                 }
             };
             let leaf = match Certificate::all_from_pem(&pem) {
                 Ok(certificates) => certificates.into_iter().next(),
                 Err(error) => {
-                    self.pass_over(&name, error);
+                    self.pass_over(&name, &error);
                     continue;
                 }
             };
@@ -293,23 +293,28 @@ impl Reader<'_> {
                 groups: vec![group.to_owned()],
                 ..User::default()
             });
-            self.admit(format!("{name} for {}", user.name), self.endpoint.clone(), proxy, user);
+            self.admit(
+                format!("front proxy for {}", user.name),
+                self.endpoint.clone(),
+                proxy,
+                user,
+            );
         }
         match (signer, whom::of_certificate(leaf)) {
             (Some(signer), Some(user)) if signer == of_clients && is_client => {
                 self.admit(name, self.endpoint.clone(), credential, user);
             }
             (Some(signer), _) if signer != of_clients => {
-                let what = format!("{name}, of the CA {}", signer.as_str());
+                let what = format!("{name}.crt, of the CA {}", signer.as_str());
                 self.everyone.strangers.push(Refused::unauthorized(what, credential));
             }
             _ if !is_client => {
                 self.everyone.strangers.push(Refused::unauthorized(
-                    format!("{name}, which is for servers"),
+                    format!("{name}.crt, which is for servers"),
                     credential,
                 ));
             }
-            _ => self.pass_over(&name, "the certificate names nobody"),
+            _ => self.pass_over(&name, &"the certificate names nobody"),
         }
     }
 
@@ -355,10 +360,14 @@ impl Reader<'_> {
         }))
     }
 
-    /// The file's name, with the host's where it is another.
+    /// The file's name (a pair's without its ending), with the host's where it is another.
     fn name(&self, host: &Host, file: &HostFile) -> String {
         let path = file.path.as_path();
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        let name = match file.part {
+            Part::Certificate => path.file_stem(),
+            _ => path.file_name(),
+        };
+        let name = name.unwrap_or(path.as_os_str()).to_string_lossy();
         // etcd's are `server.crt` and `peer.crt`.
         let name = if path.components().any(|part| part.as_os_str() == "etcd") {
             format!("etcd/{name}")

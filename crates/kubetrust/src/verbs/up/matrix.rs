@@ -1,5 +1,6 @@
 //! The matrix: what the server says over real connections, beside what it must say.
 
+use std::fmt::Write as _;
 use std::future::Future;
 use std::time::Instant;
 
@@ -417,8 +418,7 @@ impl Matrix {
             .collect();
         let mut text = String::from("\n");
         for pair in legend.chunks(2) {
-            text.push_str(&format!("  {}", pair.join("  ")).trim_end());
-            text.push('\n');
+            let _ = writeln!(text, "  {}", pair.join("  ").trim_end());
         }
         text.push_str(NOTES);
         ui.print(&text)
@@ -442,14 +442,14 @@ impl Matrix {
         let mut text = String::from("\n");
         for (title, lines) in [("Not tried", &self.untried), ("Wrong", &self.wrong)] {
             for line in lines {
-                text.push_str(&format!("{title}: {line}\n"));
+                let _ = writeln!(text, "{title}: {line}");
             }
         }
-        let cells = self.identities.len() * (self.probes.len() + 1) + self.refused.len();
-        text.push_str(&match self.wrong.len() {
-            0 => format!("All {cells} answers are as they must be.\n"),
-            wrong => format!("{wrong} of {cells} answers are not as they must be.\n"),
-        });
+        let all = self.identities.len() * (self.probes.len() + 1) + self.refused.len();
+        let _ = match self.wrong.len() {
+            0 => writeln!(text, "All {all} answers are as they must be."),
+            wrong => writeln!(text, "{wrong} of {all} answers are not as they must be."),
+        };
         ui.print(&text)
     }
 
@@ -496,7 +496,7 @@ impl Taken {
             .groups
             .iter()
             .filter(|group| *group != kubetrust_auth::user::AUTHENTICATED);
-        let below: String = groups.map(|group| format!("\n  in {group}")).collect();
-        format!("{}{mark}{below}", user.name)
+        let first = format!("{}{mark}", user.name);
+        groups.fold(first, |text, group| text + "\n  in " + group)
     }
 }

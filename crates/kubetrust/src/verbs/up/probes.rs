@@ -102,7 +102,7 @@ pub fn who_am_i() -> Probe {
     );
     Probe {
         letter: String::new(),
-        what: "create selfsubjectreviews.authentication.k8s.io".to_owned(),
+        what: "create selfsubjectreviews".to_owned(),
         method: Method::POST,
         path: crate::verbs::whoami::SELF.to_owned(),
         body: Some(review),
@@ -165,11 +165,7 @@ fn path(asked: &ResourceAttributes) -> String {
 }
 
 fn words(asked: &ResourceAttributes, tried: bool) -> String {
-    let mut words = format!(
-        "{} {}",
-        asked.verb,
-        kubetrust_api::resource::qualified(&asked.group, &asked.resource)
-    );
+    let mut words = format!("{} {}", asked.verb, asked.resource);
     if !asked.subresource.is_empty() {
         words = format!("{words}/{}", asked.subresource);
     }

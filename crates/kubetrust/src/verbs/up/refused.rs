@@ -259,10 +259,14 @@ pub fn tokens(place: &Place, account: Option<&Account>, now: Timestamp) -> (Vec<
         let value = token.value();
         let wrong = value
             .chars()
-            .rev()
-            .next()
+            .next_back()
             .map(|last| if last == '0' { '1' } else { '0' });
-        let mut changed = Zeroizing::new(value.get(..value.len() - 1).unwrap_or_default().to_owned());
+        let mut changed = Zeroizing::new(
+            value
+                .get(..value.len().saturating_sub(1))
+                .unwrap_or_default()
+                .to_owned(),
+        );
         changed.extend(wrong);
         add("the bootstrap token with another secret", Ok(changed));
     }
@@ -347,10 +351,10 @@ fn issued(account: &Account, key: SigningKey, issuer: &str, then: Timestamp) -> 
         expiration_seconds: SHORTEST_SECONDS,
     };
     let issuer = TokenIssuer::new(issuer.to_owned(), key, ask.audiences.clone(), None, false);
-    let issued = issuer
+    issuer
         .issue(ask, then)
-        .map_err(|error| Unmade::Missing(error.to_string()))?;
-    Ok(issued.token)
+        .map(|issued| issued.token)
+        .map_err(|error| Unmade::Missing(error.to_string()))
 }
 
 /// Header and payload of a token, and its signature.
