@@ -36,6 +36,11 @@ use crate::tls::{self, ServingPair, ServingPairs};
 
 /// How often the files are looked at: what is put in place is in force within a second.
 const LOOK: Duration = Duration::from_millis(250);
+/// How long files that changed have to look the same before they are read: one that is rewritten in place is empty for a
+/// moment, and an empty list of tokens is a good one.
+const SETTLED: Duration = Duration::from_millis(50);
+/// How often that is tried before they are read as they are.
+const SETTLE: usize = 5;
 
 /// What is in force.
 pub struct Credentials {
@@ -118,9 +123,7 @@ impl Reloading {
             if last_failure.is_empty() && !self.watched.changed() {
                 continue;
             }
-            // Looked at before they are read: what changes while they are read is seen the next time.
-            self.watched = Watched::now(paths(&self.options));
-            let read = Loaded::read(&self.options).and_then(|loaded| {
+            let read = self.read_settled().await.and_then(|loaded| {
                 reload_policy(&audit, &self.options)?;
                 Ok(loaded)
             });
@@ -149,6 +152,26 @@ impl Reloading {
                 }
             }
         }
+    }
+}
+
+impl Reloading {
+    /// Reads the files, not while they are being written.
+    async fn read_settled(&mut self) -> Result<Loaded, StartError> {
+        for _ in 0..SETTLE {
+            self.watched = Watched::now(paths(&self.options));
+            tokio::time::sleep(SETTLED).await;
+            if self.watched.changed() {
+                continue;
+            }
+            let loaded = Loaded::read(&self.options);
+            if !self.watched.changed() {
+                return loaded;
+            }
+        }
+        // Looked at before they are read: what changes while they are read is seen the next time.
+        self.watched = Watched::now(paths(&self.options));
+        Loaded::read(&self.options)
     }
 }
 

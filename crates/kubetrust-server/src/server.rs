@@ -138,9 +138,9 @@ impl ApiServer {
         let _slot = self.in_flight.enter(&authenticated)?;
         let authorized = match authorize(authenticated, &self.authorizer) {
             Ok(authorized) => authorized,
-            Err((status, _)) => {
-                record.authorized(false, &status.message);
-                return Err(status);
+            Err(denied) => {
+                record.authorized(false, &denied.reason);
+                return Err(denied.status);
             }
         };
         record.authorized(true, authorized.reason());

@@ -90,13 +90,23 @@ pub struct Running {
     pub authorizer: Arc<Authorizer>,
     stop: watch::Sender<bool>,
     served: JoinHandle<()>,
+    embedded: Option<Arc<Embedded>>,
+    audit: Audit,
 }
 
 impl Running {
-    /// Stops taking connections and waits until what is in flight is answered.
+    /// Stops taking connections, waits until what is in flight is answered, and lets go of the store: another server
+    /// can have its folder then.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         let _ = self.served.await;
+        if !self.audit.flush().await {
+            warn!("the audit log could not be written to its end");
+        }
+        if let Some(embedded) = self.embedded {
+            // What runs beside the requests has been told, and may still hold the store for a moment.
+            let _ = tokio::task::spawn_blocking(move || embedded.close()).await;
+        }
     }
 }
 
@@ -109,6 +119,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
 pub async fn start_within(options: Options, limits: Limits) -> Result<Running, StartError> {
     let (credentials, reloading) = Credentials::load(&options)?;
     let (store, embedded) = open(&options.store)?;
+    let closed_at_stop = embedded.as_ref().map(|live| Arc::clone(&live.store));
 
     let authorizer = Arc::new(Authorizer::new(options.authorization_modes.iter().copied()));
     let root = Bytes::from(format!("{}/", options.prefix.trim_end_matches('/')));
@@ -159,7 +170,7 @@ pub async fn start_within(options: Options, limits: Limits) -> Result<Running, S
     tokio::spawn(reloading.run(credentials, registry.clone(), audit.clone(), stopped.clone()));
     tokio::spawn(watch_store(registry.clone(), health, stopped.clone()));
     controllers::spawn(&registry, options.root_ca, &stopped);
-    Ok(Running { address, registry, authorizer, stop, served })
+    Ok(Running { address, registry, authorizer, stop, served, embedded: closed_at_stop, audit })
 }
 
 fn open(options: &StoreOptions) -> Result<(Arc<dyn Store>, Option<Live>), StartError> {

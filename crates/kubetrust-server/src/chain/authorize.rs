@@ -48,8 +48,17 @@ impl Authorized {
     }
 }
 
+/// A request that may not be served: what the client is told, and why for the record.
+#[derive(Debug)]
+pub struct Denied {
+    /// 403.
+    pub status: Status,
+    /// What the authorizers said.
+    pub reason: String,
+}
+
 /// Asks the authorizers; 403 unless one allows it.
-pub fn authorize(request: Authenticated, authorizer: &Authorizer) -> Result<Authorized, (Status, Authenticated)> {
+pub fn authorize(request: Authenticated, authorizer: &Authorizer) -> Result<Authorized, Denied> {
     match authorizer.authorize(&request.identity.user, &request.received.info.attributes) {
         Decision::Allow(reason) => Ok(Authorized {
             received: request.received,
@@ -59,7 +68,7 @@ pub fn authorize(request: Authenticated, authorizer: &Authorizer) -> Result<Auth
         }),
         Decision::Deny(reason) | Decision::NoOpinion(reason) => {
             let status = forbidden(&request.identity.user, &request.received.info.attributes, &reason);
-            Err((status, request))
+            Err(Denied { status, reason: reason.into_owned() })
         }
     }
 }

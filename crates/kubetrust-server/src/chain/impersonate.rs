@@ -70,6 +70,10 @@ impl Wanted {
             wanted.extra.push((key, values));
         }
         if wanted.name.is_empty() {
+            // As upstream: an empty name alone asks for nothing.
+            if wanted.uid.is_empty() && wanted.groups.is_empty() && wanted.extra.is_empty() {
+                return Ok(None);
+            }
             let message = format!(
                 "requested {} without impersonating a user name",
                 wanted.parts()

@@ -96,6 +96,8 @@ struct Owners {
     alive: HashMap<String, Place>,
     /// Dependents by the UID of the owner.
     dependents: HashMap<String, HashSet<Place>>,
+    /// The other way: the UIDs of the owners by that of the dependent.
+    owned_by: HashMap<String, Vec<String>>,
     /// Owners that wait for their dependents, by UID.
     waiting: HashSet<String>,
 }
@@ -117,17 +119,21 @@ impl Owners {
         let value = object.value();
         let place = Place::of(resource, &value);
         if *kind == Kind::Deleted {
-            return self.gone(&place, &value);
+            return self.gone(&place);
         }
         self.alive.insert(place.uid.clone(), place.clone());
-        let mut work = Vec::new();
-        let owners = meta::owner_references(&value);
-        for owner in owners {
-            let uid = owner["uid"].as_str().unwrap_or_default().to_owned();
+        let owners: Vec<String> = meta::owner_references(&value).iter().map(|owner| uid_of(owner).to_owned()).collect();
+        for uid in &owners {
             self.dependents.entry(uid.clone()).or_default().insert(place.clone());
         }
+        let mut work = Vec::new();
         if !owners.is_empty() {
             work.push(Work::Collect(place.clone()));
+        }
+        for former in self.owned_by.insert(place.uid.clone(), owners.clone()).unwrap_or_default() {
+            if !owners.contains(&former) {
+                work.extend(self.let_go(&former, &place));
+            }
         }
         if meta::deletion_timestamp(&value).is_some() {
             let finalizers: Vec<&str> = meta::finalizers(&value).collect();
@@ -142,24 +148,26 @@ impl Owners {
         work
     }
 
-    fn gone(&mut self, place: &Place, value: &Value) -> Vec<Work> {
+    fn gone(&mut self, place: &Place) -> Vec<Work> {
         self.alive.remove(&place.uid);
         self.waiting.remove(&place.uid);
-        let mut work: Vec<Work> = Vec::new();
-        for owner in meta::owner_references(value) {
-            let uid = owner["uid"].as_str().unwrap_or_default();
-            if let Some(dependents) = self.dependents.get_mut(uid) {
-                dependents.remove(place);
-            }
-            if self.waiting.contains(uid)
-                && let Some(owner) = self.alive.get(uid)
-            {
-                work.push(Work::Foreground(owner.clone()));
-            }
-        }
+        let owners = self.owned_by.remove(&place.uid).unwrap_or_default();
+        let mut work: Vec<Work> = owners.iter().filter_map(|owner| self.let_go(owner, place)).collect();
         let dependents = self.dependents.remove(&place.uid).unwrap_or_default();
         work.extend(dependents.into_iter().map(Work::Collect));
         work
+    }
+
+    /// An owner has a dependent less, and may have waited for that.
+    fn let_go(&mut self, owner: &str, dependent: &Place) -> Option<Work> {
+        if let Some(dependents) = self.dependents.get_mut(owner) {
+            dependents.remove(dependent);
+            if dependents.is_empty() {
+                self.dependents.remove(owner);
+            }
+        }
+        let waits = self.waiting.contains(owner);
+        self.alive.get(owner).filter(|_| waits).cloned().map(Work::Foreground)
     }
 
     fn of(&self, uid: &str) -> impl Iterator<Item = &Place> {
@@ -191,6 +199,10 @@ fn current(registry: &Registry, place: &Place) -> Option<(Target, Arc<Value>)> {
     (meta::uid(&value) == place.uid).then_some((target, value))
 }
 
+fn uid_of(owner: &Value) -> &str {
+    owner["uid"].as_str().unwrap_or_default()
+}
+
 /// Whether an owner that is named is there.
 fn exists(registry: &Registry, dependent: &Target, owner: &Value) -> bool {
     let (api_version, kind) = (owner["apiVersion"].as_str().unwrap_or_default(), owner["kind"].as_str().unwrap_or_default());
@@ -208,8 +220,13 @@ async fn collect(registry: &Registry, place: &Place) -> Result<(), Status> {
     registry.cache().fresh().await?;
     let Some((target, value)) = current(registry, place) else { return Ok(()) };
     let owners = meta::owner_references(&value);
-    if owners.is_empty() || owners.iter().any(|owner| exists(registry, &target, owner)) || meta::deletion_timestamp(&value).is_some() {
+    let (there, gone): (Vec<&Value>, Vec<&Value>) = owners.iter().partition(|owner| exists(registry, &target, owner));
+    if gone.is_empty() || meta::deletion_timestamp(&value).is_some() {
         return Ok(());
+    }
+    if !there.is_empty() {
+        let gone: Vec<&str> = gone.into_iter().map(uid_of).collect();
+        return disown(registry, &target, |owner| gone.contains(&owner)).await;
     }
     debug!(resource = place.plural, namespace = %place.namespace, name = %place.name, "its owners are gone");
     remove(registry, &target, &place.uid, Propagation::Background).await
@@ -222,10 +239,18 @@ async fn foreground(registry: &Registry, owners: &Owners, place: &Place) -> Resu
     let mut blocking = 0;
     for dependent in owners.of(&place.uid) {
         let Some((dependent_target, value)) = current(registry, dependent) else { continue };
-        let blocks = meta::owner_references(&value)
-            .iter()
-            .any(|owner| owner["uid"].as_str() == Some(&place.uid) && owner["blockOwnerDeletion"] == true);
-        blocking += usize::from(blocks);
+        let (own, others): (Vec<&Value>, Vec<&Value>) =
+            meta::owner_references(&value).iter().partition(|owner| uid_of(owner) == place.uid);
+        if own.is_empty() {
+            continue;
+        }
+        let stays = |owner: &&Value| !owners.waiting.contains(uid_of(owner)) && exists(registry, &dependent_target, owner);
+        if others.iter().any(stays) {
+            // Someone else needs it still.
+            disown(registry, &dependent_target, |owner| owner == place.uid).await?;
+            continue;
+        }
+        blocking += usize::from(own.iter().any(|owner| owner["blockOwnerDeletion"] == true));
         if meta::deletion_timestamp(&value).is_none() {
             remove(registry, &dependent_target, &dependent.uid, Propagation::Foreground).await?;
         }
@@ -243,20 +268,31 @@ async fn orphan(registry: &Registry, owners: &Owners, place: &Place) -> Result<(
     let Some((target, _)) = current(registry, place) else { return Ok(()) };
     for dependent in owners.of(&place.uid) {
         let Some((dependent_target, _)) = current(registry, dependent) else { continue };
-        change_as_server(registry, &dependent_target, Timestamp::now(), |old| {
-            let mut object = old.clone();
-            let kept: Vec<Value> =
-                meta::owner_references(old).iter().filter(|owner| owner["uid"].as_str() != Some(&place.uid)).cloned().collect();
-            meta::remove(&mut object, "ownerReferences");
-            if !kept.is_empty() {
-                meta::set(&mut object, "ownerReferences", kept);
-            }
-            meta::remove(&mut object, "resourceVersion");
-            Ok(object)
-        })
-        .await?;
+        disown(registry, &dependent_target, |owner| owner == place.uid).await?;
     }
     drop_finalizer(registry, &target, ORPHAN).await
+}
+
+/// Takes owners out of a dependent, by their UID.
+async fn disown(registry: &Registry, target: &Target, owner: impl Fn(&str) -> bool) -> Result<(), Status> {
+    let changed = change_as_server(registry, target, Timestamp::now(), |old| {
+        if old.is_null() {
+            return Err(target.not_found());
+        }
+        let mut object = old.clone();
+        let owners = meta::owner_references(old).iter();
+        let kept: Vec<Value> = owners.filter(|reference| !owner(uid_of(reference))).cloned().collect();
+        meta::remove(&mut object, "ownerReferences");
+        if !kept.is_empty() {
+            meta::set(&mut object, "ownerReferences", kept);
+        }
+        meta::remove(&mut object, "resourceVersion");
+        Ok(object)
+    });
+    match changed.await {
+        Err(status) if status.code == 404 => Ok(()),
+        other => other,
+    }
 }
 
 async fn remove(registry: &Registry, target: &Target, uid: &str, propagation: Propagation) -> Result<(), Status> {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::queue::Queue;
-use crate::bootstrap::{New, create_all};
+use crate::bootstrap::{New, change_as_server, create_all};
 use crate::registry::Registry;
 use crate::registry::cache::Kind;
 use crate::registry::target::Target;
@@ -20,19 +20,40 @@ const ROOT_CA: &str = "kube-root-ca.crt";
 
 pub(super) async fn run(registry: Registry, root_ca: Option<String>, stop: watch::Receiver<bool>) {
     let mut namespaces = Queue::new(&registry, "namespaces", &stop);
-    while let Some((kind, namespace)) = namespaces.next().await {
-        let namespace = namespace.value();
-        if kind == Kind::Deleted || namespace["status"]["phase"] == "Terminating" {
-            continue;
-        }
-        if let Err(error) = furnish(&registry, meta::name(&namespace), root_ca.as_deref()).await {
-            warn!(namespace = meta::name(&namespace), %error, "the namespace could not be given its account");
+    let mut accounts = Queue::new(&registry, "serviceaccounts", &stop);
+    let mut config_maps = Queue::new(&registry, "configmaps", &stop);
+    loop {
+        // A new namespace lacks them, and what was given may be deleted or changed.
+        let namespace = tokio::select! {
+            next = namespaces.next() => match next {
+                Some((Kind::Deleted, _)) => continue,
+                Some((_, namespace)) => meta::name(&namespace.value()).to_owned(),
+                None => return,
+            },
+            next = accounts.next() => match next {
+                Some((Kind::Deleted, account)) if meta::name(&account.value()) == ACCOUNT => meta::namespace(&account.value()).to_owned(),
+                Some(_) => continue,
+                None => return,
+            },
+            next = config_maps.next() => match next {
+                Some((_, map)) if meta::name(&map.value()) == ROOT_CA => meta::namespace(&map.value()).to_owned(),
+                Some(_) => continue,
+                None => return,
+            },
+        };
+        if let Err(error) = furnish(&registry, &namespace, root_ca.as_deref()).await {
+            warn!(%namespace, %error, "the namespace could not be given its account");
         }
     }
 }
 
-/// Creates what the namespace lacks.
+/// Creates what the namespace lacks, and puts right what is not as it was given, unless the namespace goes.
 async fn furnish(registry: &Registry, namespace: &str, root_ca: Option<&str>) -> Result<(), Status> {
+    let namespaces = resource::lookup("", "v1", "namespaces").ok_or_else(Status::no_such_path)?;
+    let found = registry.cached(&Target::object(namespaces, "", namespace));
+    if found.is_none_or(|found| found.value()["status"]["phase"] == "Terminating") {
+        return Ok(());
+    }
     let mut wanted = vec![(
         "serviceaccounts",
         json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": namespace}}),
@@ -45,8 +66,22 @@ async fn furnish(registry: &Registry, namespace: &str, root_ca: Option<&str>) ->
     let mut missing = Vec::new();
     for (plural, object) in wanted {
         let found = resource::lookup("", "v1", plural).ok_or_else(Status::no_such_path)?;
-        if registry.cached(&Target::object(found, namespace, meta::name(&object))).is_none() {
-            missing.push(New::of("", "v1", plural, object)?);
+        let target = Target::object(found, namespace, meta::name(&object));
+        match registry.cached(&target) {
+            None => missing.push(New::of("", "v1", plural, object)?),
+            Some(there) if object["data"].is_object() && there.value()["data"] != object["data"] => {
+                change_as_server(registry, &target, Timestamp::now(), |old| {
+                    if old.is_null() {
+                        return Err(target.not_found());
+                    }
+                    let mut right = old.clone();
+                    right["data"] = object["data"].clone();
+                    meta::remove(&mut right, "resourceVersion");
+                    Ok(right)
+                })
+                .await?;
+            }
+            Some(_) => {}
         }
     }
     if missing.is_empty() {

@@ -60,6 +60,9 @@ pub const ROUTES: [Route; 12] = [
     leaf("/version", |_| Ok(respond::value(200, &version::version(), accept::Encoding::Json))),
 ];
 
+/// The paths among them that are posted to: each makes a backup.
+pub const POSTED: [&str; 1] = [backup::PATH];
+
 const fn leaf(path: &'static str, answer: fn(&Asked<'_>) -> Result<Reply, Status>) -> Route {
     Route { path, has_children: false, answer }
 }
@@ -82,13 +85,22 @@ impl Route {
 /// Answers a request that may be answered.
 pub async fn serve(server: &ApiServer, request: Authorized, record: &Record) -> Result<Reply, Status> {
     let received = request.received();
-    if received.info.resource().is_some() {
+    let only_reads = matches!(received.head.method, Method::GET | Method::HEAD);
+    if let Some(asked) = received.info.resource() {
+        // Authorized as what it looks like, as upstream does; served is only what begins as paths of the API do.
+        if received.info.path.starts_with("//") {
+            return Err(Status::no_such_path());
+        }
+        // `/api/v1/watch/…` is a watch by its path, whatever the method.
+        if asked.verb == "watch" && !only_reads {
+            return Err(Status::method_not_allowed());
+        }
         return resource::serve(server, request, record).await;
     }
-    if received.info.path == backup::PATH && received.head.method == Method::POST {
+    if received.head.method == Method::POST && POSTED.contains(&received.info.path.as_str()) {
         return backup::take(server).await;
     }
-    if !matches!(received.head.method, Method::GET | Method::HEAD) {
+    if !only_reads {
         return Err(Status::method_not_allowed());
     }
     let path = match received.info.path.trim_end_matches('/') {

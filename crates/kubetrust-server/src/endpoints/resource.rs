@@ -255,6 +255,7 @@ impl Call<'_> {
             let expected = Expected { group: "", version: "v1", kind: "DeleteOptions", schema: None };
             let (text, encoding) = self.readable(text)?;
             let decoded = decode::object(&text, encoding, expected, FieldValidation::Ignore)?;
+            self.record.request_object(&decoded.object);
             DeleteOptions::of(&decoded.object)?
         };
         options.dry_run |= self.query.get("dryRun") == "All";

@@ -89,19 +89,18 @@ impl RequestInfo {
 fn resource_attributes(method: &Method, path: &str, query: &Query) -> Result<Option<ResourceAttributes>, BadLine> {
     let mut parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let mut attributes = ResourceAttributes::default();
-    match parts.first() {
-        Some(&"api") if parts.len() >= 3 => {
-            parts.remove(0);
-        }
-        Some(&"apis") if parts.len() >= 4 => {
-            parts.remove(0);
-            attributes.group = parts.remove(0).to_owned();
-        }
+    let is_grouped = match parts.first() {
+        Some(&"api") if parts.len() >= 3 => false,
+        Some(&"apis") if parts.len() >= 4 => true,
         _ => return Ok(None),
-    }
+    };
     // Beyond this point the path names objects: no segment may be one that some other server would resolve.
     if parts.iter().any(|part| part.is_empty() || *part == "." || *part == "..") {
         return Err(BadLine::Malformed);
+    }
+    parts.remove(0);
+    if is_grouped {
+        attributes.group = parts.remove(0).to_owned();
     }
     attributes.version = parts.remove(0).to_owned();
 
@@ -238,6 +237,7 @@ mod tests {
             ("PATCH", "/apis/apps/v1/namespaces/n/deployments/d/scale", "patch apps/v1 ns=n deployments/scale d"),
             ("GET", "/api/v1/namespaces/n%2fpods%2Fp", "get /v1 ns=n pods/ p"),
             ("GET", "/api/v1/namespaces//pods", "Malformed"),
+            ("GET", "/apis//v1/pods", "Malformed"),
             ("GET", "/api/v1/namespaces/../pods", "Malformed"),
             ("GET", "/api/v1/namespaces/%2e%2e/pods", "Malformed"),
             ("GET", "/api/v1/namespaces/n/pods/a%00b", "Malformed"),

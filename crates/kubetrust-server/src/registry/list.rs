@@ -90,15 +90,16 @@ impl Registry {
         selection: &Selection,
     ) -> Result<List, Status> {
         let mut page = PageOf::new(limit);
+        let first = start.map_or_else(|| Bytes::copy_from_slice(prefix), Bytes::from);
         let mut range = Range {
-            start: start.map_or_else(|| Bytes::copy_from_slice(prefix), Bytes::from),
+            start: first.clone(),
             end: prefix_end(prefix),
             // One more than asked, to see whether there are more.
             limit: if limit == 0 { 0 } else { limit + 1 },
             at: Some(revision),
         };
         loop {
-            let found = self.store().range(range.clone()).await.map_err(|error| self.gone(&error, &range, prefix))?;
+            let found = self.store().range(range.clone()).await.map_err(|error| gone(&error, &first, revision, prefix))?;
             let read = found.items.len();
             let count = found.count;
             for (index, kv) in found.items.into_iter().enumerate() {
@@ -116,19 +117,17 @@ impl Registry {
             }
         }
     }
+}
 
-    /// 410 with a token that goes on inconsistently, as upstream gives.
-    fn gone(&self, error: &store::Error, range: &Range, prefix: &[u8]) -> Status {
-        if !matches!(error, store::Error::Compacted { .. }) {
-            return status_of(error);
-        }
-        if range.start.as_ref() == prefix {
-            let asked = range.at.unwrap_or_default();
-            return Status::expired(format!("The resourceVersion for the provided list is too old: {asked}"));
-        }
-        let token = ContinueToken { revision: None, start: range.start.to_vec() }.encode(prefix);
-        inconsistent_continue(&token)
+/// 410 with a token that goes on inconsistently from where the page began, as upstream gives.
+fn gone(error: &store::Error, first: &Bytes, asked: Revision, prefix: &[u8]) -> Status {
+    if !matches!(error, store::Error::Compacted { .. }) {
+        return status_of(error);
     }
+    if first.as_ref() == prefix {
+        return Status::expired(format!("The resourceVersion for the provided list is too old: {asked}"));
+    }
+    inconsistent_continue(&ContinueToken { revision: None, start: first.to_vec() }.encode(prefix))
 }
 
 /// 410 for a page whose revision is gone, with a token that goes on with what there is now.

@@ -8,6 +8,9 @@ use kubetrust_store::Revision;
 
 use crate::http::query::Query;
 
+/// Longest that a watch may ask to live; who asks for more gets this.
+const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Which revision a read has to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shows {
@@ -129,7 +132,7 @@ impl ListOptions {
             shows: Shows::Newest,
             limit: 0,
             continue_token: String::new(),
-            timeout: seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs),
+            timeout: seconds.filter(|seconds| *seconds > 0).map(|seconds| Duration::from_secs(seconds).min(MAX_TIMEOUT)),
             bookmarks: query.is_on("allowWatchBookmarks"),
             initial_events: query.is_on("sendInitialEvents"),
         })

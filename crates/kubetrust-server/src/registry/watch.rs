@@ -8,7 +8,7 @@ use bytes::Bytes;
 use kubetrust_api::status::Status;
 use kubetrust_store::Revision;
 use serde_json::Value;
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::time::Instant;
 
 use super::Registry;
 use super::cache::{Change, Kind, Subscription, Table};
@@ -19,6 +19,8 @@ use super::target::Target;
 
 /// How often a watch that wants bookmarks gets one (upstream: about once a minute).
 const BOOKMARKS: Duration = Duration::from_secs(60);
+/// How long before its end a watch that wants bookmarks gets a last one, so that the next one begins near.
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 /// How long a watch lives that names no time, at least; upstream adds up to as much again by chance.
 const LIFE: Duration = Duration::from_secs(30 * 60);
 
@@ -49,7 +51,8 @@ pub struct Watch {
     initial: VecDeque<Arc<Object>>,
     initial_end: Option<Revision>,
     subscription: Subscription,
-    bookmarks: Option<Interval>,
+    /// When the next bookmark is due, for a watch that wants them.
+    bookmark: Option<Instant>,
     deadline: Instant,
     reported: Revision,
 }
@@ -87,17 +90,14 @@ impl Registry {
                 (VecDeque::new(), table.subscribe(prefix.clone().into(), revision)?)
             }
         };
-        let bookmarks = options.bookmarks.then(|| {
-            let mut interval = tokio::time::interval_at(Instant::now() + BOOKMARKS, BOOKMARKS);
-            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            interval
-        });
+        let now = Instant::now();
+        let deadline = now + options.timeout.unwrap_or(LIFE);
         Ok(Watch {
             selection,
             initial_end: options.initial_events.then_some(subscription.revision),
             initial,
-            bookmarks,
-            deadline: Instant::now() + options.timeout.unwrap_or(LIFE),
+            bookmark: options.bookmarks.then(|| next_bookmark(now, deadline)),
+            deadline,
             reported: 0,
             subscription,
         })
@@ -121,7 +121,8 @@ impl Watch {
                     biased;
                     change = self.subscription.feed.recv() => change?,
                     () = tokio::time::sleep_until(self.deadline) => return None,
-                    () = tick(&mut self.bookmarks) => {
+                    () = due(self.bookmark) => {
+                        self.bookmark = Some(next_bookmark(Instant::now(), self.deadline));
                         if let Some(bookmark) = self.bookmark() {
                             return Some(bookmark);
                         }
@@ -169,11 +170,18 @@ impl Watch {
     }
 }
 
-async fn tick(interval: &mut Option<Interval>) {
-    match interval {
-        Some(interval) => {
-            interval.tick().await;
-        }
+/// The next bookmark: in a while, or shortly before the end (`cacheWatcher.nextBookmarkTime`).
+fn next_bookmark(now: Instant, deadline: Instant) -> Instant {
+    let regular = now + BOOKMARKS;
+    match deadline.checked_sub(LAST_BOOKMARK) {
+        Some(last) if last > now => regular.min(last),
+        _ => regular,
+    }
+}
+
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }
