@@ -98,6 +98,7 @@ impl Credentials {
     }
 
     /// What extension servers must know.
+    #[must_use] 
     pub fn cluster_authentication(&self) -> ClusterAuthentication {
         self.cluster_authentication.clone()
     }

@@ -62,6 +62,7 @@ impl Watched {
     }
 
     /// Whether any of them looks different now.
+    #[must_use] 
     pub fn changed(&self) -> bool {
         self.0.iter().any(|(path, known)| looks(path) != *known)
     }

@@ -57,9 +57,9 @@ impl Default for Limits {
             header_bytes: 64 * 1024,
             streams: 250,
             ping: (Duration::from_secs(30), Duration::from_secs(15)),
-            stall: Duration::from_secs(60),
+            stall: Duration::from_mins(1),
             idle: Duration::from_secs(90),
-            shutdown: Duration::from_secs(60),
+            shutdown: Duration::from_mins(1),
         }
     }
 }

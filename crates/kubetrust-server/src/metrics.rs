@@ -75,6 +75,7 @@ impl Drop for InFlightGuard {
 
 impl Metrics {
     /// All at zero.
+    #[must_use] 
     pub fn new(now: Timestamp) -> Self {
         Self {
             requests: Family::default(),
@@ -86,6 +87,7 @@ impl Metrics {
     }
 
     /// Counts a request for as long as the guard lives.
+    #[must_use] 
     pub fn enter(&self, read_only: bool) -> InFlightGuard {
         let request_kind = if read_only { "readOnly" } else { "mutating" };
         let gauge = self.in_flight.get_or_create(&KindLabels { request_kind }).clone();

@@ -36,7 +36,7 @@ use crate::registry::Registry;
 use crate::registry::write::new_uid;
 
 /// Longest that a request may take which is not long-running (`--request-timeout`).
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
 /// A running API server.

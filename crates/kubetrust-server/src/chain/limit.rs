@@ -22,6 +22,7 @@ pub struct Slot(#[expect(dead_code, reason = "holding it is all it is for")] Opt
 
 impl InFlight {
     /// At most so many reads and writes at once.
+    #[must_use] 
     pub fn new(reads: usize, writes: usize) -> Self {
         Self { reads: Arc::new(Semaphore::new(reads)), writes: Arc::new(Semaphore::new(writes)) }
     }

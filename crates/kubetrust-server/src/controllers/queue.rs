@@ -60,12 +60,9 @@ impl Queue {
                 continue;
             };
             tokio::select! {
-                change = subscription.feed.recv() => match change {
-                    Some(change) => return Some((change.kind, Arc::clone(&change.object))),
-                    None => {
-                        self.subscription = None;
-                        tokio::time::sleep(AGAIN).await;
-                    }
+                change = subscription.feed.recv() => if let Some(change) = change { return Some((change.kind, Arc::clone(&change.object))) } else {
+                    self.subscription = None;
+                    tokio::time::sleep(AGAIN).await;
                 },
                 () = told(&mut self.stop) => return None,
             }

@@ -1,4 +1,4 @@
-//! OpenID discovery of the service-account issuer, so that others can verify the tokens.
+//! `OpenID` discovery of the service-account issuer, so that others can verify the tokens.
 
 use kubetrust_api::status::Status;
 

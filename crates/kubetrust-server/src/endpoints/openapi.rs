@@ -27,6 +27,7 @@ pub fn v2(headers: &HeaderMap) -> Result<Reply, Status> {
 }
 
 /// `/openapi/v3`: which documents there are.
+#[must_use] 
 pub fn v3_index() -> Reply {
     respond::value(200, &openapi::v3_index(&[]), Encoding::Json)
 }

@@ -85,10 +85,7 @@ impl Call<'_> {
         let mut faults = Vec::new();
         let dry_run = dry_run(self.query.all("dryRun"), &mut faults);
         if !faults.is_empty() {
-            let kind = match self.query.has("fieldManager") {
-                true => "PatchOptions",
-                false => "CreateOptions",
-            };
+            let kind = if self.query.has("fieldManager") { "PatchOptions" } else { "CreateOptions" };
             return Err(Status::invalid("meta.k8s.io", kind, "", faults));
         }
         Ok(Writer { user: &self.identity.user, admission: &self.server.admission, now: self.style.now, dry_run })
@@ -279,6 +276,7 @@ fn unsupported(accepted: &str) -> Status {
 }
 
 /// A `Status` that says it worked.
+#[must_use] 
 pub fn success(resource: &Resource, name: &str, uid: Option<&str>) -> Value {
     let mut details = serde_json::Map::new();
     details.insert("name".into(), name.into());

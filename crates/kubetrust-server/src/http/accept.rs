@@ -42,6 +42,7 @@ pub struct Wanted {
 
 impl Encoding {
     /// The media type.
+    #[must_use] 
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
@@ -62,6 +63,7 @@ pub struct Clause<'a> {
 
 impl Clause<'_> {
     /// The value of a parameter.
+    #[must_use] 
     pub fn parameter(&self, name: &str) -> &str {
         self.parameters.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
     }
@@ -125,6 +127,7 @@ fn wanted(clause: &Clause<'_>, list: bool) -> Option<Wanted> {
 }
 
 /// 406, as upstream words it.
+#[must_use] 
 pub fn not_acceptable() -> Status {
     Status::new(
         406,

@@ -61,6 +61,7 @@ impl RequestInfo {
     }
 
     /// The resource's attributes, for a request of the API.
+    #[must_use] 
     pub fn resource(&self) -> Option<&ResourceAttributes> {
         match &self.attributes {
             Attributes::Resource(resource) => Some(resource),
@@ -69,6 +70,7 @@ impl RequestInfo {
     }
 
     /// Whether it may stay open for as long as it likes: such requests are outside the in-flight limits.
+    #[must_use] 
     pub fn is_long_running(&self) -> bool {
         match &self.attributes {
             Attributes::Resource(resource) => {
@@ -81,6 +83,7 @@ impl RequestInfo {
     }
 
     /// Whether it only reads, as in-flight limits and audit see it.
+    #[must_use] 
     pub fn is_read_only(&self) -> bool {
         matches!(self.attributes.verb(), "get" | "list" | "watch" | "head" | "options")
     }

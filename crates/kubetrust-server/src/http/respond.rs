@@ -81,6 +81,7 @@ pub fn failure(status: &Status) -> Reply {
 }
 
 /// Any value, in the wanted encoding.
+#[must_use] 
 pub fn value(code: u16, value: &Value, encoding: Encoding) -> Reply {
     match encoding {
         Encoding::Json => {
@@ -109,6 +110,7 @@ pub fn object(code: u16, resource: &'static Resource, object: &Arc<Object>, styl
 }
 
 /// A list. Its objects are sent from the cache's own bytes.
+#[must_use] 
 pub fn list(resource: &'static Resource, mut list: List, style: Style) -> Reply {
     if convert::is_converted(resource) {
         list.items = list.items.iter().map(|object| object.shown_as(resource)).collect();
@@ -166,6 +168,7 @@ fn pieces(resource: &Resource, list: List) -> VecDeque<Bytes> {
 }
 
 /// A watch: one event a line, until it ends or the server stops.
+#[must_use] 
 pub fn watch(resource: &'static Resource, watch: Watch, style: Style, stop: tokio::sync::watch::Receiver<bool>) -> Reply {
     let lines = stream::unfold((watch, stop, true), move |(mut watch, mut stop, first)| async move {
         let event = tokio::select! {

@@ -46,6 +46,7 @@ pub enum Kind {
 
 impl Kind {
     /// The `type` of a watch event.
+    #[must_use] 
     pub fn name(self) -> &'static str {
         match self {
             Self::Added => "ADDED",
@@ -77,6 +78,7 @@ impl Change {
 }
 
 /// `{"type":…,"object":…}` and a line feed.
+#[must_use] 
 pub fn frame(kind: Kind, json: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(json.len() + 32);
     out.put_slice(b"{\"type\":\"");
@@ -184,6 +186,7 @@ impl Drop for Subscription {
 
 impl Subscription {
     /// The revision up to which everything is in the feed already, for a bookmark: read it, then drain the feed.
+    #[must_use] 
     pub fn reached(&self) -> Revision {
         self.table.revision()
     }

@@ -29,6 +29,7 @@ struct Wire {
 
 impl ContinueToken {
     /// The text, for a list of the keys with this prefix.
+    #[must_use] 
     pub fn encode(&self, prefix: &[u8]) -> String {
         let start = self.start.strip_prefix(prefix).unwrap_or(&self.start);
         let wire = Wire {

@@ -24,11 +24,13 @@ const HPA_CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";
 const HPA_CURRENT: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
 
 /// Whether objects of this resource are stored in another group version.
+#[must_use] 
 pub fn is_converted(resource: &Resource) -> bool {
     resource.stored_as.is_some()
 }
 
 /// A stored object as this resource shows it.
+#[must_use] 
 pub fn from_stored<'a>(resource: &Resource, stored: &'a Value) -> Cow<'a, Value> {
     if !is_converted(resource) {
         return Cow::Borrowed(stored);
@@ -43,6 +45,7 @@ pub fn from_stored<'a>(resource: &Resource, stored: &'a Value) -> Cow<'a, Value>
 }
 
 /// An object of this resource as it is stored.
+#[must_use] 
 pub fn to_stored(resource: &Resource, object: Value) -> Value {
     let Some((group, version)) = resource.stored_as else { return object };
     let mut stored = object;

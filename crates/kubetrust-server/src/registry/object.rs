@@ -27,6 +27,7 @@ impl Object {
     /// From what is stored, which has no `resourceVersion`, or one that means nothing.
     ///
     /// `None` if it is no JSON object with metadata.
+    #[must_use] 
     pub fn from_stored(stored: &[u8], revision: Revision) -> Option<Self> {
         if let Some(at) = canonical_metadata(stored) {
             return Some(Self::spliced(stored, at, revision));
@@ -50,6 +51,7 @@ impl Object {
     }
 
     /// An object that was not stored, for the answer to a dry run: it has no revision.
+    #[must_use] 
     pub fn unstored(text: Vec<u8>) -> Self {
         let body = canonical_metadata(&text).map_or(0, |at| at - METADATA.len());
         Self { revision: 0, json: text.into(), body, parsed: OnceLock::new() }
@@ -103,6 +105,7 @@ const METADATA: &[u8] = b"\"metadata\":{";
 /// The bytes that are stored: `apiVersion`, `kind`, `metadata` without its `resourceVersion`, and then the rest.
 ///
 /// `None` if the value is no object.
+#[must_use] 
 pub fn to_stored(value: &Value) -> Option<Vec<u8>> {
     let fields = value.as_object()?;
     let mut out = Vec::with_capacity(512);

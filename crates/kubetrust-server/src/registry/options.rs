@@ -9,7 +9,7 @@ use kubetrust_store::Revision;
 use crate::http::query::Query;
 
 /// Longest that a watch may ask to live; who asks for more gets this.
-const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_TIMEOUT: Duration = Duration::from_hours(24);
 
 /// Which revision a read has to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

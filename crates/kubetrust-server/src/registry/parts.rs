@@ -54,6 +54,7 @@ fn only(new: &mut Value, old: &Value, fields: &[&[&str]]) {
 }
 
 /// Whether a deletion answers with the object.
+#[must_use] 
 pub fn returns_deleted(resource: &Resource) -> bool {
     RETURNED.contains(&(resource.group, resource.plural))
 }

@@ -41,11 +41,13 @@ impl Target {
     }
 
     /// An object of a resource.
+    #[must_use] 
     pub fn object(resource: &'static Resource, namespace: &str, name: &str) -> Self {
         Self { resource, subresource: None, namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
     /// The key of the object.
+    #[must_use] 
     pub fn key(&self, root: &[u8]) -> Bytes {
         let mut key = self.prefix(root);
         key.extend_from_slice(self.name.as_bytes());
@@ -53,6 +55,7 @@ impl Target {
     }
 
     /// Where the keys of all objects that it names begin.
+    #[must_use] 
     pub fn prefix(&self, root: &[u8]) -> Vec<u8> {
         let mut key = Vec::with_capacity(96);
         key.extend_from_slice(root);
@@ -66,11 +69,13 @@ impl Target {
     }
 
     /// 404 for the object.
+    #[must_use] 
     pub fn not_found(&self) -> Status {
         Status::not_found(self.resource.group, self.resource.plural, &self.name)
     }
 
     /// 409 for the object.
+    #[must_use] 
     pub fn conflict(&self, why: &str) -> Status {
         Status::conflict(self.resource.group, self.resource.plural, &self.name, why)
     }

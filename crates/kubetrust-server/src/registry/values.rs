@@ -17,6 +17,7 @@ pub struct Values {
 
 impl Values {
     /// As a configuration says.
+    #[must_use] 
     pub fn new(encryption: &Encryption) -> Self {
         let values = Self::default();
         values.replace(encryption);

@@ -18,11 +18,11 @@ use super::select::Selection;
 use super::target::Target;
 
 /// How often a watch that wants bookmarks gets one (upstream: about once a minute).
-const BOOKMARKS: Duration = Duration::from_secs(60);
+const BOOKMARKS: Duration = Duration::from_mins(1);
 /// How long before its end a watch that wants bookmarks gets a last one, so that the next one begins near.
 const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 /// How long a watch lives that names no time, at least; upstream adds up to as much again by chance.
-const LIFE: Duration = Duration::from_secs(30 * 60);
+const LIFE: Duration = Duration::from_mins(30);
 
 /// What a watch reports.
 #[derive(Clone, Debug)]
@@ -115,21 +115,18 @@ impl Watch {
             return Some(WatchEvent::Bookmark { revision, initial_end: true });
         }
         loop {
-            let change = match self.subscription.backlog.pop_front() {
-                Some(change) => change,
-                None => tokio::select! {
-                    biased;
-                    change = self.subscription.feed.recv() => change?,
-                    () = tokio::time::sleep_until(self.deadline) => return None,
-                    () = due(self.bookmark) => {
-                        self.bookmark = Some(next_bookmark(Instant::now(), self.deadline));
-                        if let Some(bookmark) = self.bookmark() {
-                            return Some(bookmark);
-                        }
-                        continue;
+            let change = if let Some(change) = self.subscription.backlog.pop_front() { change } else { tokio::select! {
+                biased;
+                change = self.subscription.feed.recv() => change?,
+                () = tokio::time::sleep_until(self.deadline) => return None,
+                () = due(self.bookmark) => {
+                    self.bookmark = Some(next_bookmark(Instant::now(), self.deadline));
+                    if let Some(bookmark) = self.bookmark() {
+                        return Some(bookmark);
                     }
-                },
-            };
+                    continue;
+                }
+            } };
             self.reported = change.object.revision;
             if let Some(event) = self.selected(change) {
                 return Some(event);
@@ -187,6 +184,7 @@ async fn due(at: Option<Instant>) {
 }
 
 /// The object of a bookmark.
+#[must_use] 
 pub fn bookmark(api_version: &str, kind: &str, revision: Revision, initial_end: bool) -> Bytes {
     let mut metadata = serde_json::Map::new();
     metadata.insert("resourceVersion".into(), Value::String(revision.to_string()));

@@ -99,6 +99,7 @@ pub(crate) fn refuse(resource: &Resource, name: &str, faults: Vec<Cause>) -> Res
 }
 
 /// A random UID (RFC 9562, version 4).
+#[must_use] 
 pub fn new_uid() -> String {
     let mut bytes = [0_u8; 16];
     // The generator of aws-lc fails only where the system has no randomness at all; then the UIDs are what matters least.

@@ -17,6 +17,7 @@ pub struct Possession {
 
 impl Possession {
     /// With the subjects of these authorities as hints.
+    #[must_use] 
     pub fn new(provider: &CryptoProvider, authorities: &[CertificateDer<'static>]) -> Self {
         let hints = authorities
             .iter()

@@ -50,6 +50,7 @@ impl ServingPair {
     }
 
     /// The leaf.
+    #[must_use] 
     pub fn certificate(&self) -> Option<&CertificateDer<'static>> {
         self.key.cert.first()
     }
