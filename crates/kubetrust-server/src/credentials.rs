@@ -181,7 +181,7 @@ fn reload_policy(audit: &Audit, options: &Options) -> Result<(), BadFile> {
     const FLAG: &str = "--audit-policy-file";
     match &options.audit_policy_file {
         Some(path) => {
-            audit.reload(&files::read(FLAG, path)?).map_err(|fault| BadFile::new(FLAG, path, fault))
+            audit.reload(&files::read(FLAG, path)?).map_err(|fault| BadFile::new(FLAG, path, &fault))
         }
         None => Ok(()),
     }
@@ -220,7 +220,7 @@ impl Loaded {
         let pairs = Arc::new(serving_pairs(options)?);
         let tls = tls::server_config(&pairs, &authorities)?;
         let keys = service_account_keys(options)?;
-        let issuer = issuer(options, &keys)?;
+        let issuer = issuer(options, keys.as_ref())?;
         let authenticators = authenticators(options, client_ca.as_ref(), proxy_ca.as_ref(), keys)?;
         let cluster_authentication = ClusterAuthentication {
             client_ca: client_ca.map(Named::text),
@@ -272,7 +272,7 @@ impl Named {
 
     /// Parses it; the fault names the flag.
     fn parse<T, E: ToString>(&self, parse: impl FnOnce(&str, &[u8]) -> Result<T, E>) -> Result<T, BadFile> {
-        parse(&self.name(), &self.content).map_err(|fault| BadFile::new(self.flag, &self.path, fault))
+        parse(&self.name(), &self.content).map_err(|fault| BadFile::new(self.flag, &self.path, &fault))
     }
 }
 
@@ -280,7 +280,7 @@ fn serving_pairs(options: &Options) -> Result<ServingPairs, BadFile> {
     let pair = |flags: (&'static str, &'static str), pair: &Pair, names: &[String]| {
         let certificate = files::read(flags.0, &pair.certificate)?;
         let key = files::read(flags.1, &pair.key)?;
-        ServingPair::from_pem(&certificate, &key, names).map_err(|fault| BadFile::new(flags.0, &pair.certificate, fault))
+        ServingPair::from_pem(&certificate, &key, names).map_err(|fault| BadFile::new(flags.0, &pair.certificate, &fault))
     };
     let default = pair(("--tls-cert-file", "--tls-private-key-file"), &options.serving, &[])?;
     let sni = ("--tls-sni-cert-key", "--tls-sni-cert-key");
@@ -299,14 +299,14 @@ fn service_account_keys(options: &Options) -> Result<Option<Keys>, BadFile> {
     for (flag, path) in files {
         let keys = Named::read(flag, path)?.parse(Keys::from_pem)?;
         match &mut all {
-            Some(all) => all.extend(keys).map_err(|fault| BadFile::new(flag, path, fault))?,
+            Some(all) => all.extend(keys).map_err(|fault| BadFile::new(flag, path, &fault))?,
             None => all = Some(keys),
         }
     }
     Ok(all)
 }
 
-fn issuer(options: &Options, keys: &Option<Keys>) -> Result<Issuer, StartError> {
+fn issuer(options: &Options, keys: Option<&Keys>) -> Result<Issuer, StartError> {
     let accounts = &options.service_accounts;
     let name = accounts.issuers.first().cloned().unwrap_or_default();
     let tokens = match &accounts.signing_key_file {
@@ -353,7 +353,7 @@ fn authenticators(
                 &header.group_headers,
                 &header.extra_headers_prefix,
             )
-            .map_err(|fault| BadFile::new("--requestheader-client-ca-file", &header.client_ca_file, fault))?;
+            .map_err(|fault| BadFile::new("--requestheader-client-ca-file", &header.client_ca_file, &fault))?;
             let verifier = Verifier::new(pool, Arc::clone(&revocations));
             Some(FrontProxy::new(verifier, header.allowed_names.clone(), headers))
         }
@@ -370,7 +370,7 @@ fn authenticators(
     let service_accounts = keys
         .map(|keys| ServiceAccounts::new(keys, options.service_accounts.issuers.clone(), audiences.clone()))
         .transpose()
-        .map_err(|fault| BadFile::new("--service-account-key-file", Path::new(""), fault))?;
+        .map_err(|fault| BadFile::new("--service-account-key-file", Path::new(""), &fault))?;
     Ok(Authenticators::new(Config {
         front_proxy,
         client: client_pool.map(|pool| Verifier::new(pool, revocations)),
@@ -399,7 +399,7 @@ fn revocations(options: &Options, pools: &[&Pool]) -> Result<Revocations, BadFil
         None => RevokedSerials::default(),
     };
     let (revocations, warnings) = Revocations::new(lists, serials, pools)
-        .map_err(|fault| BadFile::new(CRL, options.client_crl_file.as_deref().unwrap_or(Path::new("")), fault))?;
+        .map_err(|fault| BadFile::new(CRL, options.client_crl_file.as_deref().unwrap_or(Path::new("")), &fault))?;
     say(&warnings);
     Ok(revocations)
 }

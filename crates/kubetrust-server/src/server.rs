@@ -107,7 +107,8 @@ impl ApiServer {
     async fn serve(&self, id: &str, received: Received) -> Reply {
         let authenticated = match authenticate(received, &self.authenticators.load(), &self.registry) {
             Ok(authenticated) => authenticated,
-            Err((status, received)) => {
+            Err(refused) => {
+                let (status, received) = *refused;
                 self.metrics.authenticated("failure");
                 self.audit.refused(&audit::Request::of(id, &received), &status).await;
                 return respond::failure(&status);
@@ -131,7 +132,7 @@ impl ApiServer {
 
     /// What is done for a user who is known.
     async fn work(&self, authenticated: Authenticated, record: &Record) -> Result<Reply, Status> {
-        let authenticated = impersonate(authenticated, &self.authorizer).map_err(|(status, _)| status)?;
+        let authenticated = impersonate(authenticated, &self.authorizer)?;
         if authenticated.identity().by.is_some() {
             record.impersonated(&authenticated.identity().user);
         }

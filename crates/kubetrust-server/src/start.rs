@@ -155,7 +155,7 @@ pub async fn start_within(options: Options, limits: Limits) -> Result<Running, S
         stop: stopped.clone(),
     });
     health.store.store(true, Ordering::Relaxed);
-    let served = tokio::spawn(listen::serve(
+    let serving = tokio::spawn(listen::serve(
         listener,
         Arc::clone(&credentials.tls),
         server,
@@ -170,7 +170,7 @@ pub async fn start_within(options: Options, limits: Limits) -> Result<Running, S
     tokio::spawn(reloading.run(credentials, registry.clone(), audit.clone(), stopped.clone()));
     tokio::spawn(watch_store(registry.clone(), health, stopped.clone()));
     controllers::spawn(&registry, options.root_ca, &stopped);
-    Ok(Running { address, registry, authorizer, stop, served, embedded: closed_at_stop, audit })
+    Ok(Running { address, registry, authorizer, stop, served: serving, embedded: closed_at_stop, audit })
 }
 
 fn open(options: &StoreOptions) -> Result<(Arc<dyn Store>, Option<Live>), StartError> {
@@ -187,7 +187,7 @@ fn open(options: &StoreOptions) -> Result<(Arc<dyn Store>, Option<Live>), StartE
 fn audit(options: &Options) -> Result<Audit, StartError> {
     const FLAG: &str = "--audit-policy-file";
     let (Some(path), Some(log)) = (&options.audit_policy_file, &options.audit_log) else { return Ok(Audit::off()) };
-    let policy = Policy::parse(&files::read(FLAG, path)?).map_err(|fault| BadFile::new(FLAG, path, fault))?;
+    let policy = Policy::parse(&files::read(FLAG, path)?).map_err(|fault| BadFile::new(FLAG, path, &fault))?;
     let counters = Counters::default();
     let log = if log.path == Path::new("-") {
         Log::to_writer(Box::new(std::io::stdout()), counters)?

@@ -61,13 +61,13 @@ impl Reconciled {
 /// Gives every aggregated cluster role the rules of those that it selects.
 pub(crate) async fn aggregate(registry: &Registry, now: Timestamp) -> Result<(), Status> {
     let Some(table) = registry.cache().table("clusterroles") else { return Ok(()) };
-    let roles: Vec<Aggregated> = table
+    let known: Vec<Aggregated> = table
         .snapshot(table.prefix(), None, 0)
         .items
         .iter()
         .filter_map(|(_, object)| Aggregated::read(&object.value()).ok())
         .collect();
-    for (name, rules) in aggregate::aggregate(&roles) {
+    for (name, rules) in aggregate::aggregate(&known) {
         let rules: Value = json!(rules);
         let target = target(Kind::ClusterRole, "", &name)?;
         change_as_server(registry, &target, now, |old| {

@@ -33,7 +33,7 @@ pub fn authenticate(
     mut received: Received,
     authenticators: &Authenticators,
     lookup: &dyn Lookup,
-) -> Result<Authenticated, (Status, Received)> {
+) -> Result<Authenticated, Box<(Status, Received)>> {
     let presented = Presented {
         peer: received.connection.peer.as_ref(),
         headers: &received.head.headers,
@@ -53,7 +53,7 @@ pub fn authenticate(
         }
         Err(refusal) => {
             debug!(path = %received.info.path, remote = %received.connection.remote, %refusal, "unable to authenticate the request");
-            Err((Status::unauthorized(), received))
+            Err(Box::new((Status::unauthorized(), received)))
         }
     }
 }

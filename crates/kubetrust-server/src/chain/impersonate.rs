@@ -20,11 +20,11 @@ const EXTRA_PREFIX: &str = "impersonate-extra-";
 const MAX_VALUES: usize = 256;
 
 /// Makes the request one of the user that its headers name, if the one who asks may impersonate every part of it.
-pub fn impersonate(mut request: Authenticated, authorizer: &Authorizer) -> Result<Authenticated, (Status, Authenticated)> {
+pub fn impersonate(mut request: Authenticated, authorizer: &Authorizer) -> Result<Authenticated, Status> {
     let wanted = match Wanted::of(&request.received.head.headers) {
         Ok(None) => return Ok(request),
         Ok(Some(wanted)) => wanted,
-        Err(status) => return Err((status, request)),
+        Err(status) => return Err(status),
     };
     let asking = Arc::clone(&request.identity.user);
     for attributes in wanted.permissions() {
@@ -32,7 +32,7 @@ pub fn impersonate(mut request: Authenticated, authorizer: &Authorizer) -> Resul
         match authorizer.authorize(&asking, &attributes) {
             Decision::Allow(_) => {}
             Decision::Deny(reason) | Decision::NoOpinion(reason) => {
-                return Err((forbidden(&asking, &attributes, &reason), request));
+                return Err(forbidden(&asking, &attributes, &reason));
             }
         }
     }

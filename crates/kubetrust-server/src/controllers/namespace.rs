@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use kubetrust_api::meta;
 use kubetrust_api::resource::{self, Kept, Scope, TABLE};
 use kubetrust_api::status::Status;
-use serde_json::Value;
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -91,7 +90,7 @@ async fn finalize(registry: &Registry, name: &str) -> Result<(), Status> {
         }
         let mut namespace = old.clone();
         if let Some(finalizers) = namespace["spec"]["finalizers"].as_array_mut() {
-            finalizers.retain(|finalizer| *finalizer != Value::from(FINALIZER));
+            finalizers.retain(|finalizer| finalizer != FINALIZER);
         }
         meta::remove(&mut namespace, "resourceVersion");
         Ok(namespace)

@@ -103,9 +103,9 @@ fn resource_attributes(method: &Method, path: &str, query: &Query) -> Result<Opt
     }
     parts.remove(0);
     if is_grouped {
-        attributes.group = parts.remove(0).to_owned();
+        parts.remove(0).clone_into(&mut attributes.group);
     }
-    attributes.version = parts.remove(0).to_owned();
+    parts.remove(0).clone_into(&mut attributes.version);
 
     let prefix_verb = PREFIX_VERBS.into_iter().find(|verb| parts.first() == Some(verb));
     if prefix_verb.is_some() {
@@ -115,24 +115,24 @@ fn resource_attributes(method: &Method, path: &str, query: &Query) -> Result<Opt
         }
     }
 
-    if parts.first() == Some(&"namespaces") {
-        if let Some(namespace) = parts.get(1) {
-            attributes.namespace = (*namespace).to_owned();
-            if parts.get(2).is_some_and(|part| !NAMESPACE_SUBRESOURCES.contains(part)) {
-                parts.drain(..2);
-            }
+    if parts.first() == Some(&"namespaces")
+        && let Some(namespace) = parts.get(1)
+    {
+        (*namespace).clone_into(&mut attributes.namespace);
+        if parts.get(2).is_some_and(|part| !NAMESPACE_SUBRESOURCES.contains(part)) {
+            parts.drain(..2);
         }
     }
     if let Some(resource) = parts.first() {
-        attributes.resource = (*resource).to_owned();
+        (*resource).clone_into(&mut attributes.resource);
     }
     if let Some(name) = parts.get(1) {
-        attributes.name = (*name).to_owned();
+        (*name).clone_into(&mut attributes.name);
     }
     if let Some(subresource) = parts.get(2)
         && prefix_verb.is_none()
     {
-        attributes.subresource = (*subresource).to_owned();
+        (*subresource).clone_into(&mut attributes.subresource);
     }
     attributes.verb = prefix_verb.map_or_else(|| verb_of(method), str::to_owned);
     if attributes.verb == "get" && attributes.name.is_empty() {

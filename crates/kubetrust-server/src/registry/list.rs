@@ -132,12 +132,12 @@ fn gone(error: &store::Error, first: &Bytes, asked: Revision, prefix: &[u8]) -> 
 
 /// 410 for a page whose revision is gone, with a token that goes on with what there is now.
 fn inconsistent_continue(token: &str) -> Status {
-    let mut status = Status::expired(format!(
+    let mut status = Status::expired(
         "The provided continue parameter is too old to display a consistent list result. You can start a new list without \
          the continue parameter, or use the continue token in this response to retrieve the remainder of the results. \
          Continuing with the provided token results in an inconsistent list - objects that were created, modified, or \
-         deleted between the time the first chunk was returned and now may show up in the list."
-    ));
+         deleted between the time the first chunk was returned and now may show up in the list.",
+    );
     status.continue_token = Some(token.to_owned());
     status
 }

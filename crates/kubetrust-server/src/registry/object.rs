@@ -58,6 +58,7 @@ impl Object {
     }
 
     /// The same object, at the revision of its removal.
+    #[must_use]
     pub fn removed_at(&self, revision: Revision) -> Self {
         let mut value = self.value().as_ref().clone();
         if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {

@@ -42,25 +42,25 @@ pub async fn request(call: &mut Call<'_>, incoming: Incoming) -> Result<Reply, S
     let Some(tokens) = &issuer.tokens else {
         return Err(Status::no_such_path());
     };
-    let ask = TokenAsk {
+    let wanted = TokenAsk {
         namespace: call.target.namespace.clone(),
         account: Reference { name: call.target.name.clone(), uid: meta::uid(&account).to_owned() },
         bound_to,
         audiences: texts(&request["spec"]["audiences"]),
         expiration_seconds: request["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS),
     };
-    let asked = ask.expiration_seconds;
-    let issued = tokens.issue(ask, call.style.now).map_err(|error| match error {
+    let seconds = wanted.expiration_seconds;
+    let signed = tokens.issue(wanted, call.style.now).map_err(|error| match error {
         IssueError::TooShort | IssueError::TooLong => {
-            invalid(&call.target.name, "spec.expirationSeconds", format!("Invalid value: {asked}: {error}"))
+            invalid(&call.target.name, "spec.expirationSeconds", format!("Invalid value: {seconds}: {error}"))
         }
         IssueError::Random(_) | IssueError::Sign(_) | IssueError::Json => Status::internal("the token can't be signed"),
     })?;
-    call.warnings.extend(issued.warning);
+    call.warnings.extend(signed.warning);
     meta::set(&mut request, "creationTimestamp", meta::time(call.style.now));
-    request["spec"]["audiences"] = json!(issued.audiences);
-    request["spec"]["expirationSeconds"] = issued.expiration_seconds.into();
-    request["status"] = json!({"token": issued.token.as_str(), "expirationTimestamp": meta::time(issued.expiration)});
+    request["spec"]["audiences"] = json!(signed.audiences);
+    request["spec"]["expirationSeconds"] = signed.expiration_seconds.into();
+    request["status"] = json!({"token": signed.token.as_str(), "expirationTimestamp": meta::time(signed.expiration)});
     Ok(call.answer(&request))
 }
 
