@@ -103,6 +103,7 @@ impl Running {
         if !self.audit.flush().await {
             warn!("the audit log could not be written to its end");
         }
+        self.registry.cache().end();
         if let Some(embedded) = self.embedded {
             // What runs beside the requests has been told, and may still hold the store for a moment.
             let _ = tokio::task::spawn_blocking(move || embedded.close()).await;

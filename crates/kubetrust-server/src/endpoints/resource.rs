@@ -7,7 +7,7 @@ use http::header::CONTENT_TYPE;
 use kubetrust_api::decode::{self, Expected, FieldValidation};
 use kubetrust_api::patch;
 use kubetrust_api::protobuf;
-use kubetrust_api::resource::{Kept, Resource};
+use kubetrust_api::resource::{Kept, Resource, Scope};
 use kubetrust_api::status::{Cause, Status};
 use serde_json::Value;
 
@@ -53,7 +53,8 @@ pub async fn serve(server: &ApiServer, request: Authorized, record: &Record) -> 
     let Received { head, body, info, now, .. } = received;
     let attributes = info.resource().ok_or_else(Status::no_such_path)?;
     let target = Target::of(attributes)?;
-    let many = matches!(attributes.verb.as_str(), "list" | "watch" | "deletecollection");
+    // The events of a watch carry one object each.
+    let many = matches!(attributes.verb.as_str(), "list" | "deletecollection");
     let style = Style::of(accept::negotiate(&head.headers, many)?, &info.query, now)?;
     let verb = attributes.verb.clone();
     let mut call = Call { server, target, identity, style, query: info.query, headers: head.headers, record, warnings: Vec::new() };
@@ -180,6 +181,10 @@ impl Call<'_> {
     }
 
     async fn delete_collection(&self, incoming: hyper::body::Incoming) -> Result<Reply, Status> {
+        // Over all namespaces there is only reading.
+        if self.target.resource.scope == Scope::Namespaced && self.target.namespace.is_empty() {
+            return Err(Status::method_not_allowed());
+        }
         let options = self.delete_options(&body::read(incoming).await?)?;
         let list = ListOptions::for_list(&self.query)?;
         let selection = Selection::of(self.target.resource, &self.query, &self.target.name)?;
@@ -212,7 +217,7 @@ impl Call<'_> {
     /// The body as JSON or YAML: Kubernetes' protobuf is turned into JSON. 415 for what is not spoken here.
     fn readable<'b>(&self, body: &'b [u8]) -> Result<(Cow<'b, [u8]>, decode::Encoding), Status> {
         match media_type(&self.headers) {
-            "application/json" | "*/*" | "" => Ok((Cow::Borrowed(body), decode::Encoding::Json)),
+            "application/json" => Ok((Cow::Borrowed(body), decode::Encoding::Json)),
             "application/yaml" => Ok((Cow::Borrowed(body), decode::Encoding::Yaml)),
             protobuf::CONTENT_TYPE => {
                 let object = protobuf::decode(body).map_err(|fault| Status::bad_request(fault.to_string()))?;
@@ -262,7 +267,11 @@ impl Call<'_> {
 
 /// The `Content-Type` without its parameters; JSON where there is none.
 pub fn media_type(headers: &HeaderMap) -> &str {
-    let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("application/json");
+    // Only what is not there at all is JSON: what can't be read is no type that is known.
+    let text = match headers.get(CONTENT_TYPE) {
+        Some(value) if !value.is_empty() => value.to_str().unwrap_or_default(),
+        _ => "application/json",
+    };
     text.split(';').next().unwrap_or_default().trim()
 }
 

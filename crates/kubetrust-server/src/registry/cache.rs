@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -330,6 +330,8 @@ pub struct Cache {
     reached: Arc<AtomicU64>,
     published: watch::Sender<Revision>,
     hooks: Vec<Hook>,
+    /// The store is going to be closed: its watch ends, and that is no failure.
+    ended: AtomicBool,
 }
 
 impl std::fmt::Debug for Cache {
@@ -355,7 +357,7 @@ impl Cache {
                 (storage, Arc::new(Table::new(prefix, Arc::clone(&reached))))
             })
             .collect();
-        let cache = Arc::new(Self { store, values, root, tables, reached, published: watch::Sender::new(0), hooks });
+        let cache = Arc::new(Self { store, values, root, tables, reached, published: watch::Sender::new(0), hooks, ended: AtomicBool::new(false) });
         let newest = cache.store.revision().await?;
         let from = match cache.read_all(newest.saturating_sub(REPLAY).max(1).min(newest)).await {
             Err(store::Error::Compacted { oldest, .. }) => cache.read_all(oldest.max(1)).await?,
@@ -370,6 +372,15 @@ impl Cache {
         }
         tokio::spawn(follow(Arc::downgrade(&cache), watched));
         Ok(cache)
+    }
+
+    /// Follows the store no longer: it is closed next.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// The table at a storage path.
@@ -540,10 +551,13 @@ async fn follow(cache: Weak<Cache>, mut watched: Stream) {
                 None => break None,
             }
         };
+        if cache.upgrade().is_none_or(|cache| cache.has_ended()) {
+            return;
+        }
         let mut from_scratch = matches!(failure, Some(store::Error::Compacted { .. }));
         warn!(reason = ?failure, "the watch of the store ended; it is taken up again");
         watched = loop {
-            let Some(cache) = cache.upgrade() else { return };
+            let Some(cache) = cache.upgrade().filter(|cache| !cache.has_ended()) else { return };
             match take_up(&cache, from_scratch).await {
                 Ok(stream) => break stream,
                 Err(failure) => {

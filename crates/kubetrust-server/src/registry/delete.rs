@@ -14,6 +14,7 @@ use super::options::ListOptions;
 use super::parts;
 use super::select::Selection;
 use super::target::Target;
+use super::update::same;
 use super::write::{ATTEMPTS, Stored, Writer, has_finalizers, metadata_mut, modified};
 use crate::admission::{Operation, Verb};
 
@@ -162,7 +163,7 @@ impl Registry {
                 Err(None) => Err(target.not_found()),
             },
             Some(marked) if writer.dry_run => super::create::unstored(&marked).map(|object| Some(Deleted::Marked(object))),
-            Some(marked) if marked == *before => Ok(Some(Deleted::Marked(Arc::clone(old)))),
+            Some(marked) if same(&marked, &before) => Ok(Some(Deleted::Marked(Arc::clone(old)))),
             Some(marked) => {
                 let admitted = crate::admission::Admitted::marked(admitted, marked);
                 match self.store_object(target, admitted, kubetrust_store::Expect::Modified(old.revision)).await? {

@@ -44,11 +44,10 @@ impl Registry {
             let stored = old.value();
             let before = convert::from_stored(target.resource, &stored);
             let new = change(&before)?;
-            let conditional = check_identity(target, &new, &before, old.revision)?;
-            match self.update_once(target, writer, &old, &before, new).await? {
-                Some(object) => return Ok(Updated { object, created: false }),
-                None if conditional => return Err(modified(target)),
-                None => {}
+            // Whoever named a revision is refused here as soon as there is another.
+            check_identity(target, &new, &before, old.revision)?;
+            if let Some(object) = self.update_once(target, writer, &old, &before, new).await? {
+                return Ok(Updated { object, created: false });
             }
         }
         Err(modified(target))
@@ -124,8 +123,8 @@ impl Registry {
     }
 }
 
-/// Holds what a client says of the object's identity against what it is. Whether it named the revision.
-fn check_identity(target: &Target, new: &Value, before: &Value, revision: Revision) -> Result<bool, Status> {
+/// Holds what a client says of the object's identity against what it is.
+fn check_identity(target: &Target, new: &Value, before: &Value, revision: Revision) -> Result<(), Status> {
     let name = meta::text(new, "name");
     if name != target.name {
         return Err(Status::bad_request(format!(
@@ -146,13 +145,13 @@ fn check_identity(target: &Target, new: &Value, before: &Value, revision: Revisi
     }
     match meta::text(new, "resourceVersion") {
         "" if target.subresource.is_none() && !strategy::allows_unconditional_update(target.resource) => {
-            refuse(target.resource, &target.name, vec![must_be_specified("0x0")]).map(|()| false)
+            refuse(target.resource, &target.name, vec![must_be_specified("0x0")])
         }
-        "" => Ok(false),
+        "" => Ok(()),
         said => match said.parse::<Revision>() {
-            Ok(said) if said == revision => Ok(true),
+            Ok(said) if said == revision => Ok(()),
             Ok(_) => Err(modified(target)),
-            Err(_) => refuse(target.resource, &target.name, vec![must_be_specified(said)]).map(|()| false),
+            Err(_) => refuse(target.resource, &target.name, vec![must_be_specified(said)]),
         },
     }
 }
@@ -184,7 +183,7 @@ fn keep_identity(new: &mut Value, before: &Value) {
 }
 
 /// Whether nothing but the revision differs: such an update is not written, as upstream does not.
-fn same(new: &Value, before: &Value) -> bool {
+pub(super) fn same(new: &Value, before: &Value) -> bool {
     let (Some(new), Some(before)) = (new.as_object(), before.as_object()) else { return false };
     let differs = |name: &String| match name.as_str() {
         "metadata" => !same_metadata(new.get("metadata"), before.get("metadata")),
