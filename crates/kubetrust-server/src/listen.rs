@@ -191,22 +191,23 @@ where
     C: GracefulConnection<Error = hyper::Error> + Future<Output = Result<(), hyper::Error>>,
 {
     let mut running = pin!(connection);
-    let mut ending: Option<Instant> = None;
+    let mut ending = false;
     loop {
         tokio::select! {
             result = running.as_mut() => return Ok(result?),
-            () = told(&mut stop), if ending.is_none() => {
-                ending = Some(Instant::now());
+            () = told(&mut stop), if !ending => {
+                ending = true;
                 running.as_mut().graceful_shutdown();
             }
             () = tokio::time::sleep(limits.stall.min(limits.idle) / LOOKS) => {
-                match pace.verdict(Instant::now(), limits.stall, limits.idle) {
+                // Whoever was asked to leave has time for the last bytes, no more.
+                let idle = if ending { limits.stall } else { limits.idle };
+                match pace.verdict(Instant::now(), limits.stall, idle) {
                     Verdict::Fine => {}
                     Verdict::Stalled => return Err(Ended::Stalled),
-                    Verdict::Idle if ending.is_some_and(|since| since.elapsed() >= limits.stall) => return Err(Ended::Idle),
-                    Verdict::Idle if ending.is_some() => {}
+                    Verdict::Idle if ending => return Err(Ended::Idle),
                     Verdict::Idle => {
-                        ending = Some(Instant::now());
+                        ending = true;
                         running.as_mut().graceful_shutdown();
                     }
                 }
