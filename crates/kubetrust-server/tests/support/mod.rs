@@ -18,7 +18,9 @@ use kubetrust_server::start::{Running, start};
 use kubetrust_testkit::loopback::Loopback;
 use tempfile::TempDir;
 
+#[allow(unused_imports, reason = "each test uses the part that it needs")]
 pub use client::{Client, Credential, Reply};
+#[allow(unused_imports, reason = "each test uses the part that it needs")]
 pub use watch::Events;
 
 /// A cluster's directory with issued credentials, for a host with an address of its own.
