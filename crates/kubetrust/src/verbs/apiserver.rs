@@ -104,7 +104,7 @@ pub struct ApiserverArgs {
     #[arg(long, default_value_t = true, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set, help_heading = "Service accounts")]
     pub service_account_extend_token_expiration: bool,
 
-    /// Who decides, in this order: Node, RBAC, AlwaysAllow, AlwaysDeny.
+    /// Who decides, in this order: Node, RBAC, `AlwaysAllow`, `AlwaysDeny`.
     #[arg(long, value_name = "MODES", value_delimiter = ',', default_value = "Node,RBAC", help_heading = "Authorization and admission")]
     pub authorization_mode: Vec<Mode>,
     /// Admission plugins beside those that are on by default.
@@ -145,7 +145,7 @@ pub struct ApiserverArgs {
     /// The key of that certificate.
     #[arg(long, value_name = "FILE", help_heading = "Store", requires = "etcd_certfile")]
     pub etcd_keyfile: Option<PathBuf>,
-    /// How values are encrypted where they are stored: an EncryptionConfiguration. Read again when it changes.
+    /// How values are encrypted where they are stored: an `EncryptionConfiguration`. Read again when it changes.
     #[arg(long, value_name = "FILE", help_heading = "Store")]
     pub encryption_provider_config: Option<PathBuf>,
     /// Where the keys begin.
