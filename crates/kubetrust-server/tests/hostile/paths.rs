@@ -137,7 +137,7 @@ async fn no_spelling_of_a_path_shows_a_secret_to_whoever_may_not_read_it() {
                     // HTTP/1.1's own.
                     Some(reply) if matches!(want, 0 | 400) && reply.code == 400 && reply.body.is_empty() => {}
                     Some(reply) if reply.code != want => {
-                        wrong.push(format!("{what}: {} instead of {want}", reply.code))
+                        wrong.push(format!("{what}: {} instead of {want}", reply.code));
                     }
                     Some(reply) if reply.code == 200 => {
                         assert!(find(&reply.body, MARK.as_bytes()).is_none(), "{what} shows the secret");

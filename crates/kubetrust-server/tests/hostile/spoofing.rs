@@ -48,44 +48,24 @@ async fn whoami_at(world: &World, credential: &Credential, path: &str, headers: 
 }
 
 /// Header lines that a proxy would be believed by, or nearly, and whether HTTP/1.1 itself has no such header.
+#[rustfmt::skip] // a line a case
 const SPELLINGS: &[(&[u8], bool)] = &[
-    (
-        b"X-Remote-User: kubernetes-admin\r\nX-Remote-Group: system:masters\r\n",
-        false,
-    ),
-    (
-        b"x-remote-user: kubernetes-admin\r\nx-remote-group: system:masters\r\n",
-        false,
-    ),
-    (
-        b"X-REMOTE-USER: kubernetes-admin\r\nX-REMOTE-GROUP: system:masters\r\n",
-        false,
-    ),
-    (
-        b"X_Remote_User: kubernetes-admin\r\nX_Remote_Group: system:masters\r\n",
-        false,
-    ),
+    (b"X-Remote-User: kubernetes-admin\r\nX-Remote-Group: system:masters\r\n", false),
+    (b"x-remote-user: kubernetes-admin\r\nx-remote-group: system:masters\r\n", false),
+    (b"X-REMOTE-USER: kubernetes-admin\r\nX-REMOTE-GROUP: system:masters\r\n", false),
+    (b"X_Remote_User: kubernetes-admin\r\nX_Remote_Group: system:masters\r\n", false),
     (b"X-Remote_User: kubernetes-admin\r\n", false),
     (b"X.Remote.User: kubernetes-admin\r\n", false),
     (b"HTTP_X_REMOTE_USER: kubernetes-admin\r\n", false),
     (b"X-Remote-User:kubernetes-admin\r\n", false),
     (b"X-Remote-User:\tkubernetes-admin\t\r\n", false),
-    (
-        b"X-Remote-User: a\r\nX-Remote-User: kubernetes-admin\r\nX-Remote-Group: system:masters\r\n",
-        false,
-    ),
+    (b"X-Remote-User: a\r\nX-Remote-User: kubernetes-admin\r\nX-Remote-Group: system:masters\r\n", false),
     (b"X-Remote-Group: system:masters\r\n", false),
     (b"X-Remote-Uid: 1\r\n", false),
     (b"X-Remote-Extra-Scopes: all\r\n", false),
     (b"X-Remote-User: \xff\xfe\r\n", false),
-    (
-        b"Connection: X-Remote-User\r\nX-Remote-User: kubernetes-admin\r\n",
-        false,
-    ),
-    (
-        b"Remote-User: kubernetes-admin\r\nX-Forwarded-User: kubernetes-admin\r\nX-User: kubernetes-admin\r\n",
-        false,
-    ),
+    (b"Connection: X-Remote-User\r\nX-Remote-User: kubernetes-admin\r\n", false),
+    (b"Remote-User: kubernetes-admin\r\nX-Forwarded-User: kubernetes-admin\r\nX-User: kubernetes-admin\r\n", false),
     (b"X-Remote-User : kubernetes-admin\r\n", true),
     (b"X-Remote-User\t: kubernetes-admin\r\n", true),
     (b" X-Remote-User: kubernetes-admin\r\n", true),
@@ -103,49 +83,18 @@ async fn nobody_but_the_proxy_is_believed_in_any_spelling() {
     let robot = world.robot("robot").await;
     let robots = "system:serviceaccount:default:robot [system:serviceaccounts system:serviceaccounts:default \
                   system:authenticated]";
+    #[rustfmt::skip] // a line a case
     let everyone: Vec<(&str, Credential, Result<&str, u16>)> = vec![
         ("nobody", Credential::none(), Err(403)),
         ("a service account", robot, Ok(robots)),
-        (
-            "an administrator",
-            world.cluster.kubeconfig("admin"),
-            Ok("kubernetes-admin [system:masters system:authenticated]"),
-        ),
-        (
-            "the scheduler",
-            world.cluster.kubeconfig("scheduler"),
-            Ok("system:kube-scheduler [system:authenticated]"),
-        ),
-        (
-            "a client called as the proxy",
-            world.forge("ca", "/CN=front-proxy-client"),
-            Ok("front-proxy-client [system:authenticated]"),
-        ),
-        (
-            "somebody else of the proxies' CA",
-            world.forge("front-proxy-ca", "/CN=somebody"),
-            Err(401),
-        ),
-        (
-            "a proxy with a longer name",
-            world.forge("front-proxy-ca", "/CN=front-proxy-client.x"),
-            Err(401),
-        ),
-        (
-            "a proxy in another case",
-            world.forge("front-proxy-ca", "/CN=Front-Proxy-Client"),
-            Err(401),
-        ),
-        (
-            "a proxy with the name as its organization",
-            world.forge("front-proxy-ca", "/O=front-proxy-client"),
-            Err(401),
-        ),
-        (
-            "an administrator of the proxies' CA",
-            world.forge("front-proxy-ca", "/O=system:masters/CN=admin"),
-            Err(401),
-        ),
+        ("an administrator", world.cluster.kubeconfig("admin"), Ok("kubernetes-admin [system:masters system:authenticated]")),
+        ("the scheduler", world.cluster.kubeconfig("scheduler"), Ok("system:kube-scheduler [system:authenticated]")),
+        ("a client called as the proxy", world.forge("ca", "/CN=front-proxy-client"), Ok("front-proxy-client [system:authenticated]")),
+        ("somebody else of the proxies' CA", world.forge("front-proxy-ca", "/CN=somebody"), Err(401)),
+        ("a proxy with a longer name", world.forge("front-proxy-ca", "/CN=front-proxy-client.x"), Err(401)),
+        ("a proxy in another case", world.forge("front-proxy-ca", "/CN=Front-Proxy-Client"), Err(401)),
+        ("a proxy with the name as its organization", world.forge("front-proxy-ca", "/O=front-proxy-client"), Err(401)),
+        ("an administrator of the proxies' CA", world.forge("front-proxy-ca", "/O=system:masters/CN=admin"), Err(401)),
         ("an unknown token", Credential::token("nobody-knows-this"), Err(401)),
     ];
     let mut wrong = Vec::new();
@@ -171,29 +120,15 @@ async fn nobody_but_the_proxy_is_believed_in_any_spelling() {
 }
 
 /// What the proxy says, and whom the server takes that for.
+#[rustfmt::skip] // a line a case
 const SAID: &[(&[u8], Result<&str, u16>)] = &[
-    (
-        b"x-remote-user: alice\r\nx-remote-group: dev\r\nx-remote-group: ops\r\n",
-        Ok("alice [dev ops system:authenticated]"),
-    ),
+    (b"x-remote-user: alice\r\nx-remote-group: dev\r\nx-remote-group: ops\r\n", Ok("alice [dev ops system:authenticated]")),
     (b"X-REMOTE-USER: alice\r\n", Ok("alice [system:authenticated]")),
-    (
-        b"x-remote-user: alice\r\nx_remote_group: system:masters\r\n",
-        Ok("alice [system:authenticated]"),
-    ),
-    (
-        b"x-remote-user: alice\r\nx-remote-group: \r\n",
-        Ok("alice [system:authenticated]"),
-    ),
-    (
-        b"x-remote-user: alice\r\nauthorization: Bearer nobody-knows-this\r\n",
-        Ok("alice [system:authenticated]"),
-    ),
+    (b"x-remote-user: alice\r\nx_remote_group: system:masters\r\n", Ok("alice [system:authenticated]")),
+    (b"x-remote-user: alice\r\nx-remote-group: \r\n", Ok("alice [system:authenticated]")),
+    (b"x-remote-user: alice\r\nauthorization: Bearer nobody-knows-this\r\n", Ok("alice [system:authenticated]")),
     (b"x-remote-user: alice\r\nx-remote-user: kubernetes-admin\r\n", Err(401)),
-    (
-        b"x-remote-user: alice\r\nx-remote-uid: 1\r\nx-remote-uid: 2\r\n",
-        Err(401),
-    ),
+    (b"x-remote-user: alice\r\nx-remote-uid: 1\r\nx-remote-uid: 2\r\n", Err(401)),
     (b"x-remote-user: \xff\r\n", Err(401)),
     (b"x-remote-user: alice\r\nx-remote-group: \xff\r\n", Err(401)),
     (b"x-remote-user: \r\n", Err(401)),
@@ -202,10 +137,7 @@ const SAID: &[(&[u8], Result<&str, u16>)] = &[
     (b"", Err(401)),
     // Whom the proxy names may impersonate what that one may.
     (b"x-remote-user: alice\r\nimpersonate-user: bob\r\n", Err(403)),
-    (
-        b"x-remote-user: root\r\nx-remote-group: system:masters\r\nimpersonate-user: bob\r\n",
-        Ok("bob [system:authenticated]"),
-    ),
+    (b"x-remote-user: root\r\nx-remote-group: system:masters\r\nimpersonate-user: bob\r\n", Ok("bob [system:authenticated]")),
     (b"x-remote-user: alice\r\nimpersonate-user: alice\r\n", Err(403)),
 ];
 
@@ -222,161 +154,54 @@ async fn the_proxy_is_believed_what_it_says_once() {
 
 /// Who asks, the headers, and who the request is made as. `some` may impersonate the users `bob` and `carol` and the
 /// value `view` of the extra `scopes`; `every` any user, but no group, no service account and no extra.
+#[rustfmt::skip] // a line a case
 const IMPERSONATED: &[(&str, &[u8], Result<&str, u16>)] = &[
     ("admin", b"impersonate-user: bob\r\n", Ok("bob [system:authenticated]")),
-    (
-        "admin",
-        b"IMPERSONATE-USER: bob\r\nImPersonate-group: dev\r\n",
-        Ok("bob [dev system:authenticated]"),
-    ),
-    (
-        "admin",
-        b"impersonate-user: bob\r\nimpersonate-user: carol\r\n",
-        Ok("bob [system:authenticated]"),
-    ),
+    ("admin", b"IMPERSONATE-USER: bob\r\nImPersonate-group: dev\r\n", Ok("bob [dev system:authenticated]")),
+    ("admin", b"impersonate-user: bob\r\nimpersonate-user: carol\r\n", Ok("bob [system:authenticated]")),
     ("admin", b"impersonate-user: system:anonymous\r\n", Err(403)),
-    (
-        "admin",
-        b"impersonate-user: a\r\nimpersonate-group: system:masters\r\n",
-        Ok("a [system:masters system:authenticated]"),
-    ),
+    ("admin", b"impersonate-user: a\r\nimpersonate-group: system:masters\r\n", Ok("a [system:masters system:authenticated]")),
     ("admin", b"impersonate-group: system:masters\r\n", Err(500)),
     ("admin", b"impersonate-uid: 1\r\n", Err(500)),
     ("admin", b"impersonate-extra-scopes: view\r\n", Err(500)),
-    (
-        "admin",
-        b"impersonate-user: \r\n",
-        Ok("kubernetes-admin [system:masters system:authenticated]"),
-    ),
-    (
-        "admin",
-        b"impersonate_user: bob\r\n",
-        Ok("kubernetes-admin [system:masters system:authenticated]"),
-    ),
+    ("admin", b"impersonate-user: \r\n", Ok("kubernetes-admin [system:masters system:authenticated]")),
+    ("admin", b"impersonate_user: bob\r\n", Ok("kubernetes-admin [system:masters system:authenticated]")),
     ("admin", b"impersonate-user: \xff\r\n", Err(400)),
     ("admin", b"impersonate-user : bob\r\n", Err(400)),
-    (
-        "admin",
-        b"impersonate-user: bob\r\nx-remote-user: alice\r\n",
-        Ok("bob [system:authenticated]"),
-    ),
-    (
-        "admin",
-        b"x-remote-user: alice\r\n",
-        Ok("kubernetes-admin [system:masters system:authenticated]"),
-    ),
+    ("admin", b"impersonate-user: bob\r\nx-remote-user: alice\r\n", Ok("bob [system:authenticated]")),
+    ("admin", b"x-remote-user: alice\r\n", Ok("kubernetes-admin [system:masters system:authenticated]")),
     ("nobody", b"impersonate-user: bob\r\n", Err(403)),
     ("nobody", b"impersonate-user: system:anonymous\r\n", Err(403)),
     ("none", b"impersonate-user: bob\r\n", Err(403)),
-    (
-        "none",
-        b"impersonate-user: system:serviceaccount:default:none\r\n",
-        Err(403),
-    ),
+    ("none", b"impersonate-user: system:serviceaccount:default:none\r\n", Err(403)),
     ("none", b"impersonate-group: system:masters\r\n", Err(500)),
-    (
-        "none",
-        b"impersonate-user: a\r\nimpersonate-group: system:masters\r\n",
-        Err(403),
-    ),
+    ("none", b"impersonate-user: a\r\nimpersonate-group: system:masters\r\n", Err(403)),
     ("some", b"impersonate-user: bob\r\n", Ok("bob [system:authenticated]")),
     ("some", b"impersonate-user: Bob\r\n", Err(403)),
     ("some", b"impersonate-user: bob \r\n", Ok("bob [system:authenticated]")),
     ("some", b"impersonate-user: bob,kubernetes-admin\r\n", Err(403)),
     ("some", b"impersonate-user: kubernetes-admin\r\n", Err(403)),
-    (
-        "some",
-        b"impersonate-user: bob\r\nimpersonate-user: kubernetes-admin\r\n",
-        Ok("bob [system:authenticated]"),
-    ),
-    (
-        "some",
-        b"impersonate-user: kubernetes-admin\r\nimpersonate-user: bob\r\n",
-        Err(403),
-    ),
-    (
-        "some",
-        b"impersonate-user: bob\r\nimpersonate-group: system:masters\r\n",
-        Err(403),
-    ),
+    ("some", b"impersonate-user: bob\r\nimpersonate-user: kubernetes-admin\r\n", Ok("bob [system:authenticated]")),
+    ("some", b"impersonate-user: kubernetes-admin\r\nimpersonate-user: bob\r\n", Err(403)),
+    ("some", b"impersonate-user: bob\r\nimpersonate-group: system:masters\r\n", Err(403)),
     ("some", b"impersonate-user: bob\r\nimpersonate-group: dev\r\n", Err(403)),
     ("some", b"impersonate-user: bob\r\nimpersonate-group: \r\n", Err(403)),
     ("some", b"impersonate-user: bob\r\nimpersonate-uid: 1\r\n", Err(403)),
-    (
-        "some",
-        b"impersonate-user: bob\r\nimpersonate-extra-scopes: view\r\n",
-        Ok("bob [system:authenticated]"),
-    ),
-    (
-        "some",
-        b"impersonate-user: bob\r\nimpersonate-extra-SCOPES: view\r\n",
-        Ok("bob [system:authenticated]"),
-    ),
-    (
-        "some",
-        b"impersonate-user: bob\r\nimpersonate-extra-scop%65s: view\r\n",
-        Ok("bob [system:authenticated]"),
-    ),
-    (
-        "some",
-        b"impersonate-user: bob\r\nimpersonate-extra-scopes: all\r\n",
-        Err(403),
-    ),
-    (
-        "some",
-        b"impersonate-user: bob\r\nimpersonate-extra-scopes: view\r\nimpersonate-extra-scopes: all\r\n",
-        Err(403),
-    ),
-    (
-        "some",
-        b"impersonate-user: bob\r\nimpersonate-extra-scopes: view\r\nimpersonate-extra-scope%73: all\r\n",
-        Err(403),
-    ),
-    (
-        "some",
-        b"impersonate-user: bob\r\nimpersonate-extra-scopes%2fx: view\r\n",
-        Err(403),
-    ),
-    (
-        "some",
-        b"impersonate-user: bob\r\nimpersonate-extra-: view\r\n",
-        Err(403),
-    ),
-    (
-        "some",
-        b"impersonate-user: bob\r\nimpersonate-extra-authentication.kubernetes.io%2fnode-name: m1\r\n",
-        Err(403),
-    ),
-    (
-        "some",
-        b"impersonate-user: bob\r\nx-remote-group: system:masters\r\n",
-        Ok("bob [system:authenticated]"),
-    ),
-    (
-        "every",
-        b"impersonate-user: kubernetes-admin\r\n",
-        Ok("kubernetes-admin [system:authenticated]"),
-    ),
-    (
-        "every",
-        b"impersonate-user: system:node:m1\r\n",
-        Ok("system:node:m1 [system:authenticated]"),
-    ),
-    (
-        "every",
-        b"impersonate-user: system:node:m1\r\nimpersonate-group: system:nodes\r\n",
-        Err(403),
-    ),
-    (
-        "every",
-        b"impersonate-user: system:serviceaccount:kube-system:default\r\n",
-        Err(403),
-    ),
-    (
-        "every",
-        b"impersonate-user: system:serviceaccount:default:every\r\n",
-        Err(403),
-    ),
+    ("some", b"impersonate-user: bob\r\nimpersonate-extra-scopes: view\r\n", Ok("bob [system:authenticated]")),
+    ("some", b"impersonate-user: bob\r\nimpersonate-extra-SCOPES: view\r\n", Ok("bob [system:authenticated]")),
+    ("some", b"impersonate-user: bob\r\nimpersonate-extra-scop%65s: view\r\n", Ok("bob [system:authenticated]")),
+    ("some", b"impersonate-user: bob\r\nimpersonate-extra-scopes: all\r\n", Err(403)),
+    ("some", b"impersonate-user: bob\r\nimpersonate-extra-scopes: view\r\nimpersonate-extra-scopes: all\r\n", Err(403)),
+    ("some", b"impersonate-user: bob\r\nimpersonate-extra-scopes: view\r\nimpersonate-extra-scope%73: all\r\n", Err(403)),
+    ("some", b"impersonate-user: bob\r\nimpersonate-extra-scopes%2fx: view\r\n", Err(403)),
+    ("some", b"impersonate-user: bob\r\nimpersonate-extra-: view\r\n", Err(403)),
+    ("some", b"impersonate-user: bob\r\nimpersonate-extra-authentication.kubernetes.io%2fnode-name: m1\r\n", Err(403)),
+    ("some", b"impersonate-user: bob\r\nx-remote-group: system:masters\r\n", Ok("bob [system:authenticated]")),
+    ("every", b"impersonate-user: kubernetes-admin\r\n", Ok("kubernetes-admin [system:authenticated]")),
+    ("every", b"impersonate-user: system:node:m1\r\n", Ok("system:node:m1 [system:authenticated]")),
+    ("every", b"impersonate-user: system:node:m1\r\nimpersonate-group: system:nodes\r\n", Err(403)),
+    ("every", b"impersonate-user: system:serviceaccount:kube-system:default\r\n", Err(403)),
+    ("every", b"impersonate-user: system:serviceaccount:default:every\r\n", Err(403)),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -460,133 +285,29 @@ async fn of_two_credentials_the_order_of_the_schemes_decides() {
     let scheduler = || cluster.kubeconfig("scheduler");
     let bearer = |token: &str| format!("authorization: Bearer {token}\r\n");
     let stranger = crate::support::Cluster::issue();
+    #[rustfmt::skip] // a line a case
     let cases: Vec<(&str, Credential, String, Result<String, u16>)> = vec![
-        (
-            "certificate and good token",
-            scheduler(),
-            bearer(&robot),
-            Ok("system:kube-scheduler [system:authenticated]".into()),
-        ),
-        (
-            "certificate and bad token",
-            cluster.kubeconfig("admin"),
-            bearer("nothing"),
-            Ok(admin.clone()),
-        ),
-        (
-            "certificate and broken header",
-            cluster.kubeconfig("admin"),
-            "authorization: \u{ff}\r\n".into(),
-            Ok(admin),
-        ),
-        (
-            "strange certificate and good token",
-            stranger.kubeconfig("admin"),
-            bearer(&robot),
-            Ok(named("robot")),
-        ),
-        (
-            "strange certificate and bad token",
-            stranger.kubeconfig("admin"),
-            bearer("nothing"),
-            Err(401),
-        ),
-        (
-            "proxy without headers and good token",
-            cluster.pair("front-proxy-client"),
-            bearer(&robot),
-            Ok(named("robot")),
-        ),
-        (
-            "two good tokens",
-            Credential::none(),
-            bearer(&robot) + &bearer(&other),
-            Err(401),
-        ),
-        (
-            "the same token twice",
-            Credential::none(),
-            bearer(&robot) + &bearer(&robot),
-            Err(401),
-        ),
-        (
-            "a good and a bad token",
-            Credential::none(),
-            bearer(&robot) + &bearer("nothing"),
-            Err(401),
-        ),
-        (
-            "token and password",
-            Credential::none(),
-            bearer(&robot) + "authorization: Basic YTpi\r\n",
-            Err(401),
-        ),
-        (
-            "two tokens in one header",
-            Credential::none(),
-            format!("authorization: Bearer {robot}, Bearer {other}\r\n"),
-            Err(401),
-        ),
-        (
-            "a token, then a space and another",
-            Credential::none(),
-            format!("authorization: Bearer {robot} {other}\r\n"),
-            Ok(named("robot")),
-        ),
-        (
-            "another case of the scheme",
-            Credential::none(),
-            format!("authorization: bEARER {robot}\r\n"),
-            Ok(named("robot")),
-        ),
-        (
-            "another scheme",
-            Credential::none(),
-            format!("authorization: Token {robot}\r\n"),
-            Err(403),
-        ),
-        (
-            "two spaces",
-            Credential::none(),
-            format!("authorization: Bearer  {robot}\r\n"),
-            Err(403),
-        ),
-        (
-            "in the proxy's header",
-            Credential::none(),
-            format!("proxy-authorization: Bearer {robot}\r\n"),
-            Err(403),
-        ),
-        (
-            "in a cookie",
-            Credential::none(),
-            format!("cookie: token={robot}; access_token={robot}\r\n"),
-            Err(403),
-        ),
-        (
-            "of the file",
-            Credential::none(),
-            bearer(of_file),
-            Ok("system:bootstrapper [system:bootstrappers system:authenticated]".into()),
-        ),
-        (
-            "of the file, in another case",
-            Credential::none(),
-            bearer(&of_file.to_uppercase()),
-            Err(401),
-        ),
-        (
-            "of the file, cut short",
-            Credential::none(),
-            bearer(&of_file[..of_file.len() - 1]),
-            Err(401),
-        ),
-        (
-            "of the file, and more",
-            Credential::none(),
-            bearer(&format!("{of_file}x")),
-            Err(401),
-        ),
+        ("certificate and good token", scheduler(), bearer(&robot), Ok("system:kube-scheduler [system:authenticated]".into())),
+        ("certificate and bad token", cluster.kubeconfig("admin"), bearer("nothing"), Ok(admin.clone())),
+        ("certificate and broken header", cluster.kubeconfig("admin"), "authorization: \u{ff}\r\n".into(), Ok(admin)),
+        ("strange certificate and good token", stranger.kubeconfig("admin"), bearer(&robot), Ok(named("robot"))),
+        ("strange certificate and bad token", stranger.kubeconfig("admin"), bearer("nothing"), Err(401)),
+        ("proxy without headers and good token", cluster.pair("front-proxy-client"), bearer(&robot), Ok(named("robot"))),
+        ("two good tokens", Credential::none(), bearer(&robot) + &bearer(&other), Err(401)),
+        ("the same token twice", Credential::none(), bearer(&robot) + &bearer(&robot), Err(401)),
+        ("a good and a bad token", Credential::none(), bearer(&robot) + &bearer("nothing"), Err(401)),
+        ("token and password", Credential::none(), bearer(&robot) + "authorization: Basic YTpi\r\n", Err(401)),
+        ("two tokens in one header", Credential::none(), format!("authorization: Bearer {robot}, Bearer {other}\r\n"), Err(401)),
+        ("a token, then a space and another", Credential::none(), format!("authorization: Bearer {robot} {other}\r\n"), Ok(named("robot"))),
+        ("another case of the scheme", Credential::none(), format!("authorization: bEARER {robot}\r\n"), Ok(named("robot"))),
+        ("another scheme", Credential::none(), format!("authorization: Token {robot}\r\n"), Err(403)),
+        ("two spaces", Credential::none(), format!("authorization: Bearer  {robot}\r\n"), Err(403)),
+        ("in the proxy's header", Credential::none(), format!("proxy-authorization: Bearer {robot}\r\n"), Err(403)),
+        ("in a cookie", Credential::none(), format!("cookie: token={robot}; access_token={robot}\r\n"), Err(403)),
+        ("of the file", Credential::none(), bearer(of_file), Ok("system:bootstrapper [system:bootstrappers system:authenticated]".into())),
+        ("of the file, in another case", Credential::none(), bearer(&of_file.to_uppercase()), Err(401)),
+        ("of the file, cut short", Credential::none(), bearer(&of_file[..of_file.len() - 1]), Err(401)),
+        ("of the file, and more", Credential::none(), bearer(&format!("{of_file}x")), Err(401)),
     ];
     for (name, credential, headers, want) in cases {
         // Latin-1, so that a character is a byte.

@@ -73,16 +73,16 @@ impl World {
     }
 
     /// Lets a service account of `default` do what one rule says, in a namespace or (where it is empty) everywhere.
-    pub async fn grant(&self, account: &str, namespace: &str, rule: &Value) {
+    pub async fn grant(&self, account: &str, namespace: &str, allowed: &Value) {
         let (prefix, infix) = match namespace {
             "" => ("Cluster", String::new()),
             namespace => ("", format!("namespaces/{namespace}/")),
         };
         let base = format!("/apis/rbac.authorization.k8s.io/v1/{infix}{}", prefix.to_lowercase());
-        let metadata = json!({"name": format!("{account}-in-{namespace}-{}", rule["verbs"][0].as_str().unwrap())});
+        let metadata = json!({"name": format!("{account}-in-{namespace}-{}", allowed["verbs"][0].as_str().unwrap())});
         let role = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": format!("{prefix}Role"),
-            "metadata": metadata, "rules": [rule],
+            "metadata": metadata, "rules": [allowed],
         });
         self.create(&format!("{base}roles"), &role).await;
         let binding = json!({
@@ -103,10 +103,8 @@ impl World {
     pub fn forge(&self, authority: &str, subject: &str) -> Credential {
         let folder = tempfile::tempdir().unwrap();
         let ca = self.cluster.file("pki").join(authority);
-        let words = format!(
-            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -out crt -days 1 \
-             -addext extendedKeyUsage=clientAuth -addext basicConstraints=critical,CA:FALSE"
-        );
+        let words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -out crt -days 1 \
+             -addext extendedKeyUsage=clientAuth -addext basicConstraints=critical,CA:FALSE";
         let mut openssl = peers::openssl();
         openssl
             .current_dir(folder.path())
