@@ -31,6 +31,7 @@ use crate::issuer::Issuer;
 use crate::options::{Options, Pair};
 use crate::registry::Registry;
 use crate::registry::values::Values;
+use crate::sources::Sources;
 use crate::start::StartError;
 use crate::tls::{self, ServingPair, ServingPairs};
 
@@ -70,6 +71,16 @@ pub struct Reloads {
 pub struct Reloading {
     options: Options,
     watched: Watched,
+    /// What is in force.
+    good: Sources,
+}
+
+/// What the files say, as far as it can be used.
+struct Read {
+    loaded: Result<Loaded, StartError>,
+    sources: Sources,
+    /// Why some are held at what they said before.
+    held: Vec<BadFile>,
 }
 
 /// All of it, read and validated, not published yet.
@@ -85,7 +96,8 @@ impl Credentials {
     /// Reads everything that the options name.
     pub fn load(options: &Options) -> Result<(Self, Reloading), StartError> {
         let watched = Watched::now(paths(options));
-        let loaded = Loaded::read(options)?;
+        let sources = Sources::now(paths(options));
+        let loaded = Loaded::read(options, &sources)?;
         let credentials = Self {
             tls: Arc::new(ArcSwap::new(loaded.tls)),
             authenticators: Arc::new(ArcSwap::from_pointee(loaded.authenticators)),
@@ -94,7 +106,7 @@ impl Credentials {
             reloads: Arc::default(),
             cluster_authentication: loaded.cluster_authentication,
         };
-        Ok((credentials, Reloading { options: options.clone(), watched }))
+        Ok((credentials, Reloading { options: options.clone(), watched, good: sources }))
     }
 
     /// What extension servers must know.
@@ -124,59 +136,86 @@ impl Reloading {
             if last_failure.is_empty() && !self.watched.changed() {
                 continue;
             }
-            let read = self.read_settled().await.and_then(|loaded| {
-                reload_policy(&audit, &self.options)?;
-                Ok(loaded)
-            });
-            match read {
-                Ok(loaded) => {
-                    last_failure.clear();
-                    let published = credentials.cluster_authentication() != loaded.cluster_authentication;
-                    credentials.publish(loaded);
+            let Read { loaded, sources, held } = self.read_settled().await;
+            let mut failures: Vec<String> = held.iter().map(ToString::to_string).collect();
+            failures.extend(reload_policy(&audit, &self.options).err().map(|bad| bad.to_string()));
+            match loaded {
+                // What can be used is, whatever is wrong with the others: a broken list of tokens must not keep a
+                // revocation from coming into force.
+                Ok(loaded) if sources != self.good => {
+                    self.good = sources;
+                    publish(&mut credentials, loaded, &registry).await;
                     credentials.reloads.succeeded.fetch_add(1, Ordering::Relaxed);
-                    info!("credentials were replaced: their files changed");
-                    if published
-                        && let Err(error) =
-                            credentials.cluster_authentication.publish(&registry, Timestamp::now()).await
-                    {
-                        warn!(%error, "extension-apiserver-authentication could not be updated");
-                    }
                 }
-                Err(failure) => {
-                    // A pair that is being replaced does not match for a moment: it is tried again, and said once.
-                    let failure = failure.to_string();
-                    if failure != last_failure {
-                        credentials.reloads.failed.fetch_add(1, Ordering::Relaxed);
-                        error!(%failure, "changed credentials are not used; the last good ones stay in force");
-                        last_failure = failure;
-                    }
+                Ok(_) if failures.is_empty() => {
+                    credentials.reloads.succeeded.fetch_add(1, Ordering::Relaxed);
                 }
+                Ok(_) => {}
+                Err(failure) => failures.push(failure.to_string()),
             }
+            // A pair that is being replaced does not match for a moment: it is tried again, and said once.
+            let failure = failures.join("; ");
+            if !failure.is_empty() && failure != last_failure {
+                credentials.reloads.failed.fetch_add(1, Ordering::Relaxed);
+                error!(%failure, "changed credentials are not used; the last good ones stay in force");
+            }
+            last_failure = failure;
         }
+    }
+}
+
+async fn publish(credentials: &mut Credentials, loaded: Loaded, registry: &Registry) {
+    let is_news = credentials.cluster_authentication() != loaded.cluster_authentication;
+    credentials.publish(loaded);
+    info!("credentials were replaced: their files changed");
+    if is_news && let Err(error) = credentials.cluster_authentication.publish(registry, Timestamp::now()).await {
+        warn!(%error, "extension-apiserver-authentication could not be updated");
     }
 }
 
 impl Reloading {
     /// Reads the files, not while they are being written.
-    async fn read_settled(&mut self) -> Result<Loaded, StartError> {
+    async fn read_settled(&mut self) -> Read {
         for _ in 0..SETTLE {
             self.watched = Watched::now(paths(&self.options));
             tokio::time::sleep(SETTLED).await;
             if self.watched.changed() {
                 continue;
             }
-            let loaded = Loaded::read(&self.options);
+            let read = self.read();
             if !self.watched.changed() {
-                return loaded;
+                return read;
             }
         }
         // Looked at before they are read: what changes while they are read is seen the next time.
         self.watched = Watched::now(paths(&self.options));
-        Loaded::read(&self.options)
+        self.read()
+    }
+
+    /// Reads the files; what can't be used is held at what it said when it last could, with what belongs to it.
+    fn read(&self) -> Read {
+        let mut sources = Sources::now(paths(&self.options));
+        let mut held = Vec::new();
+        loop {
+            match Loaded::read(&self.options, &sources) {
+                Err(StartError::File(bad)) if sources.hold(&self.good, &together(&self.options, &bad.path)) => held.push(bad),
+                loaded => return Read { loaded, sources, held },
+            }
+        }
     }
 }
 
-/// The audit policy is replaced with the credentials: all of it is good, or nothing is taken.
+/// The files that are good or bad with this one: a certificate and its key, and the keys that sign and verify tokens.
+fn together(options: &Options, path: &Path) -> Vec<PathBuf> {
+    let pairs = std::iter::once(&options.serving).chain(options.sni.iter().map(|named| &named.pair));
+    let mut groups: Vec<Vec<PathBuf>> = pairs.map(|pair| vec![pair.certificate.clone(), pair.key.clone()]).collect();
+    let accounts = &options.service_accounts;
+    groups.push(accounts.key_files.iter().chain(&accounts.signing_key_file).cloned().collect());
+    let group = groups.into_iter().find(|group| group.iter().any(|member| member == path));
+    group.unwrap_or_else(|| vec![path.to_owned()])
+}
+
+/// The audit policy is replaced with the credentials.
 fn reload_policy(audit: &Audit, options: &Options) -> Result<(), BadFile> {
     const FLAG: &str = "--audit-policy-file";
     match &options.audit_policy_file {
@@ -210,18 +249,18 @@ fn paths(options: &Options) -> Vec<PathBuf> {
 }
 
 impl Loaded {
-    fn read(options: &Options) -> Result<Self, StartError> {
-        let client_ca = options.client_ca_file.as_deref().map(|path| Named::read("--client-ca-file", path)).transpose()?;
+    fn read(options: &Options, sources: &Sources) -> Result<Self, StartError> {
+        let client_ca = options.client_ca_file.as_deref().map(|path| Named::read(sources, "--client-ca-file", path)).transpose()?;
         let proxy_ca = match &options.request_header {
-            Some(header) => Some(Named::read("--requestheader-client-ca-file", &header.client_ca_file)?),
+            Some(header) => Some(Named::read(sources, "--requestheader-client-ca-file", &header.client_ca_file)?),
             None => None,
         };
         let authorities: Vec<_> = client_ca.iter().chain(&proxy_ca).flat_map(Named::certificates).collect();
-        let pairs = Arc::new(serving_pairs(options)?);
+        let pairs = Arc::new(serving_pairs(options, sources)?);
         let tls = tls::server_config(&pairs, &authorities)?;
-        let keys = service_account_keys(options)?;
-        let issuer = issuer(options, keys.as_ref())?;
-        let authenticators = authenticators(options, client_ca.as_ref(), proxy_ca.as_ref(), keys)?;
+        let keys = service_account_keys(options, sources)?;
+        let issuer = issuer(options, sources, keys.as_ref())?;
+        let authenticators = authenticators(options, sources, client_ca.as_ref(), proxy_ca.as_ref(), keys)?;
         let cluster_authentication = ClusterAuthentication {
             client_ca: client_ca.map(Named::text),
             request_header: options.request_header.as_ref().zip(proxy_ca).map(|(header, ca)| RequestHeader {
@@ -234,7 +273,7 @@ impl Loaded {
             }),
         };
         let encryption = match &options.encryption_provider_config {
-            Some(path) => Named::read("--encryption-provider-config", path)?.parse(|_, text| encryption(text))?,
+            Some(path) => Named::read(sources, "--encryption-provider-config", path)?.parse(|_, text| encryption(text))?,
             None => Encryption::default(),
         };
         Ok(Self { tls, authenticators, issuer, encryption, cluster_authentication })
@@ -254,8 +293,8 @@ struct Named {
 }
 
 impl Named {
-    fn read(flag: &'static str, path: &Path) -> Result<Self, BadFile> {
-        Ok(Self { flag, path: path.to_owned(), content: files::read(flag, path)? })
+    fn read(sources: &Sources, flag: &'static str, path: &Path) -> Result<Self, BadFile> {
+        Ok(Self { flag, path: path.to_owned(), content: sources.read(flag, path)?.to_vec() })
     }
 
     fn name(&self) -> String {
@@ -276,11 +315,11 @@ impl Named {
     }
 }
 
-fn serving_pairs(options: &Options) -> Result<ServingPairs, BadFile> {
+fn serving_pairs(options: &Options, sources: &Sources) -> Result<ServingPairs, BadFile> {
     let pair = |flags: (&'static str, &'static str), pair: &Pair, names: &[String]| {
-        let certificate = files::read(flags.0, &pair.certificate)?;
-        let key = files::read(flags.1, &pair.key)?;
-        ServingPair::from_pem(&certificate, &key, names).map_err(|fault| BadFile::new(flags.0, &pair.certificate, &fault))
+        let certificate = sources.read(flags.0, &pair.certificate)?;
+        let key = sources.read(flags.1, &pair.key)?;
+        ServingPair::from_pem(certificate, key, names).map_err(|fault| BadFile::new(flags.0, &pair.certificate, &fault))
     };
     let default = pair(("--tls-cert-file", "--tls-private-key-file"), &options.serving, &[])?;
     let sni = ("--tls-sni-cert-key", "--tls-sni-cert-key");
@@ -289,7 +328,7 @@ fn serving_pairs(options: &Options) -> Result<ServingPairs, BadFile> {
 }
 
 /// The keys that verify tokens: those of the files, else that of the serving pair (S10).
-fn service_account_keys(options: &Options) -> Result<Option<Keys>, BadFile> {
+fn service_account_keys(options: &Options, sources: &Sources) -> Result<Option<Keys>, BadFile> {
     let mut files: Vec<(&'static str, &Path)> =
         options.service_accounts.key_files.iter().map(|path| ("--service-account-key-file", path.as_path())).collect();
     if files.is_empty() {
@@ -297,7 +336,7 @@ fn service_account_keys(options: &Options) -> Result<Option<Keys>, BadFile> {
     }
     let mut all: Option<Keys> = None;
     for (flag, path) in files {
-        let keys = Named::read(flag, path)?.parse(Keys::from_pem)?;
+        let keys = Named::read(sources, flag, path)?.parse(Keys::from_pem)?;
         match &mut all {
             Some(all) => all.extend(keys).map_err(|fault| BadFile::new(flag, path, &fault))?,
             None => all = Some(keys),
@@ -306,12 +345,12 @@ fn service_account_keys(options: &Options) -> Result<Option<Keys>, BadFile> {
     Ok(all)
 }
 
-fn issuer(options: &Options, keys: Option<&Keys>) -> Result<Issuer, StartError> {
+fn issuer(options: &Options, sources: &Sources, keys: Option<&Keys>) -> Result<Issuer, StartError> {
     let accounts = &options.service_accounts;
     let name = accounts.issuers.first().cloned().unwrap_or_default();
     let tokens = match &accounts.signing_key_file {
         Some(path) => {
-            let key = Named::read("--service-account-signing-key-file", path)?.parse(SigningKey::from_pem)?;
+            let key = Named::read(sources, "--service-account-signing-key-file", path)?.parse(SigningKey::from_pem)?;
             let longest = accounts.max_expiration.and_then(|longest| i64::try_from(longest.as_secs()).ok());
             Some(TokenIssuer::new(name.clone(), key, audiences(options), longest, accounts.extend_expiration))
         }
@@ -336,6 +375,7 @@ fn audiences(options: &Options) -> Vec<String> {
 
 fn authenticators(
     options: &Options,
+    sources: &Sources,
     client_ca: Option<&Named>,
     proxy_ca: Option<&Named>,
     keys: Option<Keys>,
@@ -343,7 +383,7 @@ fn authenticators(
     let client_pool = client_ca.map(|ca| ca.parse(Pool::from_pem)).transpose()?;
     let proxy_pool = proxy_ca.map(|ca| ca.parse(Pool::from_pem)).transpose()?;
     let pools: Vec<&Pool> = client_pool.iter().chain(&proxy_pool).collect();
-    let revocations = Arc::new(revocations(options, &pools)?);
+    let revocations = Arc::new(revocations(options, sources, &pools)?);
 
     let front_proxy = match (&options.request_header, proxy_pool) {
         (Some(header), Some(pool)) => {
@@ -359,9 +399,9 @@ fn authenticators(
         }
         _ => None,
     };
-    let tokens = options.token_auth_file.as_deref().map(|path| Named::read("--token-auth-file", path)).transpose()?;
+    let tokens = options.token_auth_file.as_deref().map(|path| Named::read(sources, "--token-auth-file", path)).transpose()?;
     let token_file = tokens.map(|file| file.parse(TokenFile::parse)).transpose()?;
-    let passwords = options.basic_auth_file.as_deref().map(|path| Named::read("--basic-auth-file", path)).transpose()?;
+    let passwords = options.basic_auth_file.as_deref().map(|path| Named::read(sources, "--basic-auth-file", path)).transpose()?;
     let password_file = passwords.map(|file| file.parse(PasswordFile::parse)).transpose()?;
     say(token_file.iter().flat_map(TokenFile::warnings));
     say(password_file.iter().flat_map(PasswordFile::warnings));
@@ -387,15 +427,15 @@ fn authenticators(
     }))
 }
 
-fn revocations(options: &Options, pools: &[&Pool]) -> Result<Revocations, BadFile> {
+fn revocations(options: &Options, sources: &Sources, pools: &[&Pool]) -> Result<Revocations, BadFile> {
     const CRL: &str = "--client-crl-file";
     const SERIALS: &str = "--client-revoked-serials-file";
     let lists = match &options.client_crl_file {
-        Some(path) => Named::read(CRL, path)?.parse(RevocationList::read)?,
+        Some(path) => Named::read(sources, CRL, path)?.parse(RevocationList::read)?,
         None => Vec::new(),
     };
     let serials = match &options.client_revoked_serials_file {
-        Some(path) => Named::read(SERIALS, path)?.parse(RevokedSerials::parse)?,
+        Some(path) => Named::read(sources, SERIALS, path)?.parse(RevokedSerials::parse)?,
         None => RevokedSerials::default(),
     };
     let (revocations, warnings) = Revocations::new(lists, serials, pools)

@@ -22,6 +22,7 @@ mod pace;
 mod readers;
 pub mod registry;
 mod server;
+mod sources;
 pub mod start;
 mod stop;
 pub mod subresources;

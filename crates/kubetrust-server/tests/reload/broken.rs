@@ -83,6 +83,20 @@ async fn what_can_t_be_used_leaves_the_last_good_ones_in_force() {
             grows(&admin, "success", succeeded, &format!("{name} after {way:?}")).await;
         }
     }
+    // What is broken keeps nothing else from being replaced, not even while it stays broken.
+    for name in ["token.csv", "serving.key", "sa.key", "encryption.yaml"] {
+        break_it(&live.file(name), name, Garbage, &[], &cluster);
+    }
+    let victim = Ca::of(&cluster, "kubernetes-ca").client("victim", &[]);
+    let open = cluster.client(running.address, victim.credential());
+    assert!(open.whoami(&[]).await.is_ok());
+    let serial = victim.certificate.serial_hex().replace(':', "");
+    place(How::InPlace, &live.file("revoked.txt"), serial);
+    in_force("a revocation beside broken files", async || {
+        open.whoami(&[]).await == Err(401)
+    })
+    .await;
+    load.goes_on().await;
     // The server has not grown stubborn: what is good is taken.
     let ca = Ca::new("another-proxy-ca");
     let bundle = format!(
