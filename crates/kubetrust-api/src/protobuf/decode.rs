@@ -59,7 +59,7 @@ impl Decoder {
         self.depth += 1;
         let slots = self.slots(message, reader)?;
         let value = match message.codec {
-            Some(codec) => self.coded(codec, slots, reader)?,
+            Some(codec) => coded(codec, slots, reader)?,
             None => Value::Object(self.fields(message, slots, reader)?),
         };
         self.depth -= 1;
@@ -110,13 +110,7 @@ impl Decoder {
     }
 
     /// One more item; or, of numbers, several in one piece.
-    fn items(
-        &mut self,
-        kind: Kind,
-        items: &mut Vec<Value>,
-        wire: u8,
-        reader: &mut Reader<'_>,
-    ) -> Result<(), Fault> {
+    fn items(&mut self, kind: Kind, items: &mut Vec<Value>, wire: u8, reader: &mut Reader<'_>) -> Result<(), Fault> {
         if wire == LENGTH && own_wire(kind) != LENGTH {
             let mut packed = reader.piece()?;
             while !packed.is_empty() {
@@ -169,8 +163,8 @@ impl Decoder {
             Kind::Bool => (reader.varint()? != 0).into(),
             Kind::Int64 => reader.varint()?.cast_signed().into(),
             Kind::Int32 => {
-                let wide = reader.varint()?.cast_signed();
-                i32::try_from(wide).map_err(|_| start.fault(Cause::Range))?.into()
+                let number = reader.varint()?.cast_signed();
+                i32::try_from(number).map_err(|_| start.fault(Cause::Range))?.into()
             }
             Kind::Double => serde_json::Number::from_f64(f64::from_bits(reader.fixed64()?))
                 .ok_or_else(|| start.fault(Cause::Range))?
@@ -217,12 +211,7 @@ impl Decoder {
         Ok(())
     }
 
-    fn fields(
-        &mut self,
-        message: &Message,
-        slots: Slots,
-        reader: Reader<'_>,
-    ) -> Result<Map<String, Value>, Fault> {
+    fn fields(&mut self, message: &Message, slots: Slots, reader: Reader<'_>) -> Result<Map<String, Value>, Fault> {
         let mut object = Map::new();
         for (field, slot) in message.fields.iter().zip(slots) {
             let Some(value) = self.shown(field, slot, reader)? else {
@@ -254,35 +243,36 @@ impl Decoder {
         };
         Ok((!omitted).then_some(value))
     }
+}
 
-    fn coded(&mut self, codec: Codec, slots: Slots, reader: Reader<'_>) -> Result<Value, Fault> {
-        let mut slots = slots.into_iter();
-        let mut next = || slots.next().flatten();
-        let (first, second, third) = (next(), next(), next());
-        Ok(match codec {
-            Codec::Time => time(first.as_ref(), None).ok_or_else(|| reader.fault(Cause::Time))?,
-            Codec::MicroTime => {
-                let nanos = second.as_ref().and_then(Value::as_i64).unwrap_or_default();
-                time(first.as_ref(), Some(nanos)).ok_or_else(|| reader.fault(Cause::Time))?
-            }
-            Codec::Quantity => match first.as_ref().and_then(Value::as_str) {
-                Some(text) => Quantity::parse(text)
-                    .map_err(|why| reader.fault(why))?
-                    .to_string()
-                    .into(),
-                None => "0".into(),
-            },
-            Codec::IntOrString => match first.as_ref().and_then(Value::as_i64) {
-                None | Some(0) => second.unwrap_or_else(|| 0.into()),
-                Some(1) => third.unwrap_or_else(|| "".into()),
-                Some(_) => return Err(reader.fault(Cause::Range)),
-            },
-            Codec::Raw => first.unwrap_or_default(),
-            Codec::Items => first.unwrap_or_else(|| Value::Array(Vec::new())),
-            Codec::OrBool => second.or(first).unwrap_or(Value::Bool(false)),
-            Codec::OrList => second.filter(|list| !is_empty(list)).or(first).unwrap_or_default(),
-        })
-    }
+/// What JSON has for a message that is no object there.
+fn coded(codec: Codec, slots: Slots, reader: Reader<'_>) -> Result<Value, Fault> {
+    let mut slots = slots.into_iter();
+    let mut next = || slots.next().flatten();
+    let (first, second, third) = (next(), next(), next());
+    Ok(match codec {
+        Codec::Time => time(first.as_ref(), None).ok_or_else(|| reader.fault(Cause::Time))?,
+        Codec::MicroTime => {
+            let nanos = second.as_ref().and_then(Value::as_i64).unwrap_or_default();
+            time(first.as_ref(), Some(nanos)).ok_or_else(|| reader.fault(Cause::Time))?
+        }
+        Codec::Quantity => match first.as_ref().and_then(Value::as_str) {
+            Some(text) => Quantity::parse(text)
+                .map_err(|why| reader.fault(why))?
+                .to_string()
+                .into(),
+            None => "0".into(),
+        },
+        Codec::IntOrString => match first.as_ref().and_then(Value::as_i64) {
+            None | Some(0) => second.unwrap_or_else(|| 0.into()),
+            Some(1) => third.unwrap_or_else(|| "".into()),
+            Some(_) => return Err(reader.fault(Cause::Range)),
+        },
+        Codec::Raw => first.unwrap_or_default(),
+        Codec::Items => first.unwrap_or_else(|| Value::Array(Vec::new())),
+        Codec::OrBool => second.or(first).unwrap_or(Value::Bool(false)),
+        Codec::OrList => second.filter(|list| !is_empty(list)).or(first).unwrap_or_default(),
+    })
 }
 
 /// The wire type of a kind's values.

@@ -93,9 +93,8 @@ fn one(to: &mut Writer, number: u32, kind: Kind, value: &Value, depth: usize) ->
             to.piece(number, &bytes);
         }
         Kind::Json => to.piece(number, &serde_json::to_vec(value).map_err(|_| Cause::Json)?),
-        Kind::Bool if null => to.number(number, 0),
+        Kind::Bool | Kind::Int32 | Kind::Int64 if null => to.number(number, 0),
         Kind::Bool => to.number(number, u64::from(value.as_bool().ok_or(Cause::Type("boolean"))?)),
-        Kind::Int32 | Kind::Int64 if null => to.number(number, 0),
         Kind::Int32 | Kind::Int64 => {
             let wide = value.as_i64().ok_or(Cause::Type("integer"))?;
             if kind == Kind::Int32 && i32::try_from(wide).is_err() {
@@ -168,7 +167,11 @@ fn time(to: &mut Writer, codec: Codec, text: &str) -> Result<(), Fault> {
         .or_else(|| meta::parse_micro_time(text).filter(|_| micro))
         .ok_or(Cause::Time)?;
     let nanos = at.as_nanosecond();
-    let fraction = if micro { nanos.rem_euclid(NANO) / MICRO * MICRO } else { 0 };
+    let fraction = if micro {
+        nanos.rem_euclid(NANO) / MICRO * MICRO
+    } else {
+        0
+    };
     let (seconds, fraction) = (i64::try_from(nanos.div_euclid(NANO)), u64::try_from(fraction));
     to.number(2, fraction.map_err(|_| Cause::Range)?);
     to.number(1, seconds.map_err(|_| Cause::Range)?.cast_unsigned());

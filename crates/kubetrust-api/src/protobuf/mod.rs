@@ -2,8 +2,8 @@
 //! (`apimachinery/pkg/runtime/serializer/protobuf`). One table of messages and their fields, no generated code.
 //!
 //! The table, `messages.txt`, lists facts of the public API: number and type of each field as the `generated.proto`
-//! files of `k8s.io/api`, `apimachinery`, `apiextensions-apiserver` and `kube-aggregator` have them (v0.37, a superset
-//! of v1.36), its JSON name, `omitempty`, `omitzero`, inline and pointer as the tags of the Go types say; for each kind
+//! files of `k8s.io/api`, `apimachinery`, `apiextensions-apiserver` and `kube-aggregator` have them
+//! (v0.36.3), its JSON name, `omitempty`, `omitzero`, inline and pointer as the tags of the Go types say; for each kind
 //! of [`crate::resource::TABLE`] and its list, for what is only answered, and for the kinds of `meta/v1`, with all that
 //! these refer to. The tests show that no field of the schemas is missing.
 

@@ -18,9 +18,8 @@ const ANY_VERSION: &str = "*";
 /// A message.
 #[derive(Debug)]
 pub(super) struct Message {
-    #[cfg_attr(not(test), expect(dead_code, reason = "tests compare it with the schemas"))]
     pub(super) package: &'static str,
-    #[cfg_attr(not(test), expect(dead_code, reason = "tests compare it with the schemas"))]
+    #[cfg(test)]
     pub(super) name: &'static str,
     /// Where its JSON is no object of its fields.
     pub(super) codec: Option<Codec>,
@@ -30,6 +29,10 @@ pub(super) struct Message {
 
 /// A field of a message.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the four flags of a line, each independent of the others"
+)]
 pub(super) struct Field {
     pub(super) number: u32,
     /// As JSON has it.
@@ -125,6 +128,7 @@ pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<&'static Message>
 pub(super) fn message(number: u16) -> &'static Message {
     static NONE: Message = Message {
         package: "",
+        #[cfg(test)]
         name: "",
         codec: None,
         fields: Vec::new(),
@@ -170,6 +174,7 @@ impl Table {
                     }
                     table.messages.push(Message {
                         package,
+                        #[cfg(test)]
                         name,
                         codec: rest.first().and_then(|word| row(&CODECS, word)),
                         fields: Vec::new(),
