@@ -119,7 +119,9 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
 /// Starts a server that puts up with this much from its clients.
 pub async fn start_within(options: Options, limits: Limits) -> Result<Running, StartError> {
     let (credentials, reloading) = Credentials::load(&options)?;
+    info!("the credentials are read");
     let (store, embedded) = open(&options.store)?;
+    info!("the store is open");
     let closed_at_stop = embedded.as_ref().map(|live| Arc::clone(&live.store));
 
     let authorizer = Arc::new(Authorizer::new(options.authorization_modes.iter().copied()));
@@ -168,6 +170,7 @@ pub async fn start_within(options: Options, limits: Limits) -> Result<Running, S
     let authentication = credentials.cluster_authentication();
     bootstrap::run(&registry, &authentication, Timestamp::now()).await.map_err(StartError::Defaults)?;
     health.started.store(true, Ordering::Release);
+    info!("the defaults of the cluster are in place");
     tokio::spawn(reloading.run(credentials, registry.clone(), audit.clone(), stopped.clone()));
     tokio::spawn(watch_store(registry.clone(), health, stopped.clone()));
     controllers::spawn(&registry, options.root_ca, &stopped);

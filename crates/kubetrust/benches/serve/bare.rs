@@ -33,7 +33,8 @@ pub struct Bare {
 impl Bare {
     /// Answers with this body.
     pub fn start(setup: &Setup, body: &Bytes) -> Self {
-        let address = setup.address(2);
+        // The certificate is for the one address: the limit listens on it too, on another port.
+        let address = SocketAddr::new(setup.address().ip(), 6444);
         let folder = setup.file("bare");
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("body"), body).unwrap();

@@ -64,9 +64,9 @@ impl Setup {
         self.folder.path().join("cluster/hosts/m1/kubernetes").join(name)
     }
 
-    /// Another address of this setup.
-    pub fn address(&self, number: u8) -> SocketAddr {
-        SocketAddr::new(self.loopback.host(number).into(), 6443)
+    /// Where the server listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.loopback.host(1).into(), 6443)
     }
 
     fn store(&self, store: Store) -> PathBuf {
@@ -79,7 +79,7 @@ impl Setup {
     /// Starts a server and waits until it is ready.
     pub fn run(&self, store: Store) -> Server {
         let store = self.store(store);
-        let address = self.address(1);
+        let address = self.address();
         let mut child = Command::new(env!("CARGO_BIN_EXE_kubetrust"))
             .arg("apiserver")
             .args(&self.flags)
