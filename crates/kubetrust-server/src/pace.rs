@@ -1,7 +1,6 @@
 //! Whose turn it is on a connection. A client that does not take what it asked for holds memory and a place among the
 //! connections, so it is cut off; so is one that asks for nothing for long. Pings and single bytes do not count.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,7 +19,8 @@ pub struct Pace(Mutex<Exchanges>);
 
 #[derive(Debug)]
 struct Exchanges {
-    open: HashMap<u64, Turn>,
+    /// Few at a time: looking through them costs less than hashing.
+    open: Vec<(u64, Turn)>,
     last: u64,
     /// When the last exchange ended.
     idle_since: Instant,
@@ -50,7 +50,7 @@ impl Pace {
     /// Of a new connection.
     pub fn new(now: Instant) -> Arc<Self> {
         Arc::new(Self(Mutex::new(Exchanges {
-            open: HashMap::new(),
+            open: Vec::new(),
             last: 0,
             idle_since: now,
         })))
@@ -61,7 +61,7 @@ impl Pace {
         let mut exchanges = self.0.lock();
         exchanges.last += 1;
         let id = exchanges.last;
-        exchanges.open.insert(id, Turn::Server);
+        exchanges.open.push((id, Turn::Server));
         Exchange {
             pace: Arc::clone(self),
             id,
@@ -72,7 +72,7 @@ impl Pace {
     pub fn verdict(&self, now: Instant, stall: Duration, idle: Duration) -> Verdict {
         let exchanges = self.0.lock();
         let waits = |turn: &Turn| matches!(turn, Turn::Client(since) if now.saturating_duration_since(*since) >= stall);
-        if exchanges.open.values().any(waits) {
+        if exchanges.open.iter().any(|(_, turn)| waits(turn)) {
             Verdict::Stalled
         } else if exchanges.open.is_empty() && now.saturating_duration_since(exchanges.idle_since) >= idle {
             Verdict::Idle
@@ -91,7 +91,10 @@ pub struct Exchange {
 
 impl Exchange {
     fn turn(&self, turn: Turn) {
-        self.pace.0.lock().open.insert(self.id, turn);
+        let mut exchanges = self.pace.0.lock();
+        if let Some((_, whose)) = exchanges.open.iter_mut().find(|(id, _)| *id == self.id) {
+            *whose = turn;
+        }
     }
 
     /// The answer, followed on its way out.
@@ -104,7 +107,7 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let mut exchanges = self.pace.0.lock();
-        exchanges.open.remove(&self.id);
+        exchanges.open.retain(|(id, _)| *id != self.id);
         exchanges.idle_since = Instant::now();
     }
 }

@@ -31,6 +31,11 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// The last stream that the server works on, of `GOAWAY`.
+    pub fn last_stream(&self) -> u32 {
+        u32::from_be_bytes(self.payload[..4].try_into().unwrap())
+    }
+
     /// The error code of `RST_STREAM`.
     pub fn code(&self) -> u32 {
         u32::from_be_bytes(self.payload[..4].try_into().unwrap())
@@ -77,6 +82,15 @@ pub fn request(stream: u32, flags: u8, method: &str, path: &str) -> Vec<u8> {
 }
 
 impl Wire {
+    /// The next frame; `None` at the end of the connection. Pings are answered.
+    pub async fn answered_frame(&mut self) -> Option<Frame> {
+        let came = self.frame().await?;
+        if came.kind == PING && came.flags & ACK == 0 {
+            let _ = self.send(&frame(PING, ACK, 0, &came.payload)).await;
+        }
+        Some(came)
+    }
+
     /// The next frame; `None` at the end of the connection.
     pub async fn frame(&mut self) -> Option<Frame> {
         while self.rest.len() < 9 {
