@@ -12,6 +12,7 @@ use crate::world::{World, config_map, revision, secret};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_servers_see_one_anothers_writes_in_order() {
+    const ROUNDS: usize = 40;
     let cluster = Cluster::issue();
     let (cluster, etcd) = tokio::task::spawn_blocking(move || {
         let etcd = Etcd::start(&cluster);
@@ -36,7 +37,6 @@ async fn two_servers_see_one_anothers_writes_in_order() {
     ];
 
     // What the one has acknowledged the other shows, from its cache too.
-    const ROUNDS: usize = 40;
     for round in 0..ROUNDS {
         let (writer, reader) = (&servers[round % 2], &servers[(round + 1) % 2]);
         let name = format!("s{round}");

@@ -149,18 +149,8 @@ pub fn told(reply: &Reply) -> String {
     );
     assert_eq!(status["code"], reply.code, "{status}");
     let causes = status["details"]["causes"].as_array().into_iter().flatten();
-    let causes: String = causes
-        .map(|cause| {
-            format!(
-                " [{} {}]",
-                cause["field"].as_str().unwrap_or(""),
-                cause["reason"].as_str().unwrap_or("")
-            )
-        })
-        .collect();
-    format!(
-        "{} {}{causes}",
-        reply.code,
-        status["reason"].as_str().unwrap_or_default()
-    )
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut said = vec![reply.code.to_string(), text(&status["reason"])];
+    said.extend(causes.map(|cause| format!("[{} {}]", text(&cause["field"]), text(&cause["reason"]))));
+    said.join(" ")
 }

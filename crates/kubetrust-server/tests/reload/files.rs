@@ -248,20 +248,17 @@ impl Live {
 
 /// A configuration that encrypts secrets with the first of these keys.
 pub fn encryption(keys: &[&str]) -> String {
-    let keys: String = keys
-        .iter()
-        .map(|name| {
-            let secret = if *name == "first" {
-                "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-            } else {
-                "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"
-            };
-            format!("    - {{name: {name}, secret: {secret}}}\n")
-        })
-        .collect();
+    let key = |name: &&str| {
+        let secret = match *name {
+            "first" => "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+            _ => "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX",
+        };
+        format!("{{name: {name}, secret: {secret}}}")
+    };
+    let keys: Vec<String> = keys.iter().map(key).collect();
     format!(
         "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n- resources: [secrets]\n  \
-         providers:\n  - aesgcm:\n      keys:\n{}  - identity: {{}}\n",
-        keys.replace("    - ", "      - ")
+         providers:\n  - aesgcm: {{keys: [{}]}}\n  - identity: {{}}\n",
+        keys.join(", ")
     )
 }

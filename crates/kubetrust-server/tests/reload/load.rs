@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::support::{Client, Credential};
+use crate::support::{Client, Credential, Reply};
 
 /// The kinds, by their place among the credentials.
 pub const ADMIN: usize = 0;
@@ -116,11 +116,16 @@ impl Load {
     }
 }
 
+/// Whether a config map is as it was written in a round.
+fn shows(reply: &Reply, round: u32) -> bool {
+    round == 0 || reply.json()["data"]["round"].as_str() == Some(round.to_string().as_str())
+}
+
 async fn work(now: Arc<Now>, number: usize) {
     let (kind, is_fresh) = (number % KINDS, number >= KINDS);
     let path = format!("/api/v1/namespaces/default/configmaps/load-{number}");
     let mut held: Option<(Client, usize)> = None;
-    let mut round = 0;
+    let mut round: u32 = 0;
     while !now.stop.load(Ordering::Acquire) {
         let (credential, generation) = now.credentials.read()[kind].clone();
         let client = match held.take() {
@@ -128,23 +133,18 @@ async fn work(now: Arc<Now>, number: usize) {
             _ => Client::new(now.address, &now.ca, credential),
         };
         round += 1;
-        let is_write = round % 2 == 0;
+        let is_write = round.is_multiple_of(2);
         let mut headers = if kind == PROXY { ALICE.to_vec() } else { Vec::new() };
         let answer = if is_write {
             headers.push(("content-type", "application/merge-patch+json"));
-            let patch = json!({"data": {"round": round.to_string()}}).to_string();
-            client.attempt(Method::PATCH, &path, &headers, patch).await
+            let change = json!({"data": {"round": round.to_string()}}).to_string();
+            client.attempt(Method::PATCH, &path, &headers, change).await
         } else {
             client.attempt(Method::GET, &path, &headers, "").await
         };
         let failure = match answer {
             // The write before is seen by the read after.
-            Ok(reply)
-                if reply.code == 200
-                    && (is_write || round == 1 || reply.json()["data"]["round"] == (round - 1).to_string()) =>
-            {
-                None
-            }
+            Ok(reply) if reply.code == 200 && (is_write || shows(&reply, round - 1)) => None,
             Ok(reply) => Some(format!("{} {}", reply.code, String::from_utf8_lossy(&reply.body))),
             Err(error) => Some(error.to_string()),
         };

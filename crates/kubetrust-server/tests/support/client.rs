@@ -171,13 +171,12 @@ impl Client {
         }
         let mut sender = {
             let mut held = self.sender.lock().await;
-            match held.as_ref().filter(|sender| !sender.is_closed()) {
-                Some(sender) => sender.clone(),
-                None => {
-                    let sender = self.connect().await?;
-                    *held = Some(sender.clone());
-                    sender
-                }
+            if let Some(sender) = held.as_ref().filter(|sender| !sender.is_closed()) {
+                sender.clone()
+            } else {
+                let sender = self.connect().await?;
+                *held = Some(sender.clone());
+                sender
             }
         };
         sender.ready().await.map_err(io::Error::other)?;

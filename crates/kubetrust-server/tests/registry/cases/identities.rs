@@ -97,14 +97,8 @@ fn signing_request(user: &str, group: &str) -> String {
     STANDARD.encode(issue::request(&profile, &key).unwrap())
 }
 
-pub async fn a_request_is_approved_by_who_may(world: &World) {
-    const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
-    let signer = "kubernetes.io/kube-apiserver-client";
-    let object = |name: &str, group: &str| {
-        json!({"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": name},
-            "spec": {"request": signing_request("alice", group), "signerName": signer, "usages": ["client auth"],
-                "username": "forged", "groups": ["system:masters"]}})
-    };
+/// Lets alice ask, bob write approvals, and carol approve for this signer.
+async fn let_people_ask_and_approve(world: &World, signer: &str) {
     let rules = |name: &str, rules: Value| {
         let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules});
         let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
@@ -134,6 +128,17 @@ pub async fn a_request_is_approved_by_who_may(world: &World) {
             .create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", &binding)
             .await;
     }
+}
+
+pub async fn a_request_is_approved_by_who_may(world: &World) {
+    const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+    let signer = "kubernetes.io/kube-apiserver-client";
+    let object = |name: &str, group: &str| {
+        json!({"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": name},
+            "spec": {"request": signing_request("alice", group), "signerName": signer, "usages": ["client auth"],
+                "username": "forged", "groups": ["system:masters"]}})
+    };
+    let_people_ask_and_approve(world, signer).await;
     assert_eq!(
         told(
             &world

@@ -12,8 +12,8 @@ use crate::world::{World, config_map, revision, secret};
 const MERGE: &str = "application/merge-patch+json";
 
 pub async fn a_watch_has_every_write_of_many_once_and_in_order(world: &World) {
-    const WRITERS: u64 = 6;
-    const ROUNDS: u64 = 15;
+    const WRITERS: usize = 6;
+    const ROUNDS: usize = 15;
     let secrets = format!("{}/secrets", world.namespace("order").await);
     let begin = revision(&world.read(&secrets).await);
     let mut early = world.watch(&format!("{secrets}?watch=1&resourceVersion={begin}")).await;
@@ -27,8 +27,8 @@ pub async fn a_watch_has_every_write_of_many_once_and_in_order(world: &World) {
                     let name = format!("w{writer}-{round}");
                     let path = format!("{secrets}/{name}");
                     acknowledged.push(revision(&admin.post(&secrets, &secret(&name)).await.json()));
-                    let patch = json!({"data": {"round": "MQ=="}});
-                    acknowledged.push(revision(&admin.patch(&path, MERGE, &patch).await.json()));
+                    let change = json!({"data": {"round": "MQ=="}});
+                    acknowledged.push(revision(&admin.patch(&path, MERGE, &change).await.json()));
                     // A read sees what was acknowledged, whatever engine there is.
                     assert_eq!(admin.get(&path).await.json()["data"]["round"], "MQ==");
                     assert_eq!(admin.delete(&path).await.code, 200);
@@ -44,7 +44,7 @@ pub async fn a_watch_has_every_write_of_many_once_and_in_order(world: &World) {
             assert!(acknowledged.insert(revision), "two writes have revision {revision}");
         }
     }
-    let count = (WRITERS * ROUNDS * 3) as usize;
+    let count = WRITERS * ROUNDS * 3;
     let mut late = world.watch(&format!("{secrets}?watch=1&resourceVersion={begin}")).await;
     let mut histories = Vec::new();
     for events in [&mut early, &mut late] {

@@ -39,6 +39,7 @@ pub async fn an_object_is_created_read_replaced_and_removed(world: &World) {
 }
 
 pub async fn a_failure_says_what_upstream_says(world: &World) {
+    type Case<'a> = (&'a str, Method, &'a str, Option<Value>, u16, &'a str, &'a str, Value);
     let maps = format!("{}/configmaps", world.namespace("fail").await);
     let path = format!("{maps}/x");
     let made = world.create(&maps, &config_map("x")).await;
@@ -60,7 +61,6 @@ pub async fn a_failure_says_what_upstream_says(world: &World) {
     };
     let named = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
     let about = |name: &str| json!({"name": name, "kind": "configmaps"});
-    type Case<'a> = (&'a str, Method, &'a str, Option<Value>, u16, &'a str, &'a str, Value);
     #[rustfmt::skip]
     let cases: Vec<Case<'_>> = vec![
         ("missing", Method::GET, "/nothing", None, 404, "NotFound", r#"configmaps "nothing" not found"#, about("nothing")),
@@ -124,12 +124,12 @@ pub async fn patches_of_three_kinds_change_what_they_say(world: &World) {
     const JSON: &str = "application/json-patch+json";
     const MERGE: &str = "application/merge-patch+json";
     const STRATEGIC: &str = "application/strategic-merge-patch+json";
+    type Case<'a> = (&'a str, &'a str, Value, &'a str, &'a str);
     let services = format!("{}/services", world.namespace("patch").await);
     let ports = json!([{"name": "a", "port": 80, "protocol": "TCP", "targetPort": 80}]);
     let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "labels": {"a": "1", "b": "1"}},
         "spec": {"clusterIP": "None", "ports": ports}});
     let two_ports = json!([{"name": "b", "port": 90}]);
-    type Case<'a> = (&'a str, &'a str, Value, &'a str, &'a str);
     // What is patched, and what of it is seen after: labels, and names of ports; or the refusal.
     #[rustfmt::skip]
     let cases: Vec<Case<'_>> = vec![
@@ -227,14 +227,14 @@ pub async fn a_dry_run_stores_nothing(world: &World) {
     let mut changed = made.clone();
     changed["data"] = json!({"key": "Mg=="});
 
-    let would = created(&world.admin.post(&format!("{secrets}?dryRun=All"), &secret("t")).await);
-    assert_eq!(would["metadata"]["name"], "t");
+    let dry = created(&world.admin.post(&format!("{secrets}?dryRun=All"), &secret("t")).await);
+    assert_eq!(dry["metadata"]["name"], "t");
     assert!(
-        would["metadata"]["uid"].is_string() && would["metadata"]["resourceVersion"].is_null(),
-        "{would}"
+        dry["metadata"]["uid"].is_string() && dry["metadata"]["resourceVersion"].is_null(),
+        "{dry}"
     );
-    let put = world.admin.put(&format!("{path}?dryRun=All"), &changed).await;
-    assert_eq!((put.code, &put.json()["data"]), (200, &changed["data"]));
+    let replaced = world.admin.put(&format!("{path}?dryRun=All"), &changed).await;
+    assert_eq!((replaced.code, &replaced.json()["data"]), (200, &changed["data"]));
     let patched = world
         .admin
         .patch(&format!("{path}?dryRun=All"), MERGE, &json!({"data": {"new": "MQ=="}}))
@@ -466,8 +466,8 @@ pub async fn only_one_of_many_writers_wins_a_revision(world: &World) {
         .map(|number| {
             let (admin, path) = (std::sync::Arc::clone(&admin), path.clone());
             tokio::spawn(async move {
-                let patch = json!({"data": {format!("k{number}"): "1"}});
-                admin.patch(&path, "application/merge-patch+json", &patch).await.code
+                let change = json!({"data": {format!("k{number}"): "1"}});
+                admin.patch(&path, "application/merge-patch+json", &change).await.code
             })
         })
         .collect();
