@@ -16,6 +16,7 @@ pub mod peers;
 pub mod pkilint;
 mod process;
 mod run;
+pub mod up;
 
 pub use process::Process;
 pub use run::{Output, run, run_with_input, run_within};

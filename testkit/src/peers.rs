@@ -100,6 +100,18 @@ fn python_with(peer: &str) -> Command {
     python
 }
 
+/// kubetrust itself, for tests of packages that cargo does not tell where it is.
+#[track_caller]
+#[must_use]
+pub fn kubetrust() -> PathBuf {
+    // Test programs lie in `deps`, beside which the programs of the same build lie.
+    let this = env::current_exe().expect("the path of this test");
+    let build = this.parent().and_then(Path::parent).expect("a folder of cargo's");
+    let program = build.join("kubetrust");
+    assert!(program.exists(), "{} is missing; run `cargo build -p kubetrust`", program.display());
+    program
+}
+
 /// A command for any program, under the same isolation as the peers: kubetrust's own binary, say.
 #[must_use]
 pub fn isolated(program: impl AsRef<OsStr>) -> Command {

@@ -58,9 +58,9 @@ pub async fn serve(server: &ApiServer, request: Authorized, record: &Record) -> 
     let style = Style::of(accept::negotiate(&head.headers, many)?, &info.query, now)?;
     let verb = attributes.verb.clone();
     let mut call = Call { server, target, identity, style, query: info.query, headers: head.headers, record, warnings: Vec::new() };
-    // A subresource of the resource's own kind changes a part of the object: the verbs are the same.
-    let is_part = call.target.subresource.is_none_or(|subresource| subresource.kind == call.target.resource.kind);
-    let mut reply = if !is_part || call.target.resource.kept == Kept::Answered {
+    // A subresource of the resource's own kind changes a part of the object: the verbs are the same. A log is none.
+    let is_part = call.target.subresource.is_none_or(|subresource| subresource.kind == call.target.resource.kind && !subresource.connects);
+    let mut reply = if !is_part || call.target.resource.kept != Kept::Stored {
         subresources::serve(&mut call, &verb, body).await?
     } else {
         match verb.as_str() {

@@ -140,7 +140,10 @@ pub fn list(resource: &'static Resource, mut list: List, style: Style) -> Reply 
 
 fn list_metadata(list: &List) -> Value {
     let mut metadata = serde_json::Map::new();
-    metadata.insert("resourceVersion".into(), list.revision.to_string().into());
+    // What is not stored has no revision.
+    if list.revision > 0 {
+        metadata.insert("resourceVersion".into(), list.revision.to_string().into());
+    }
     if !list.continue_token.is_empty() {
         metadata.insert("continue".into(), list.continue_token.clone().into());
     }

@@ -1,5 +1,7 @@
 //! What is done to a pod beside changing it: placing it on a node, evicting it, reaching into it.
 
+use std::sync::Arc;
+
 use hyper::body::Incoming;
 use kubetrust_api::meta;
 use kubetrust_api::resource;
@@ -10,7 +12,12 @@ use serde_json::{Value, json};
 use crate::endpoints::resource::Call;
 use crate::http::respond::{self, Reply};
 use crate::registry::delete::DeleteOptions;
+use crate::registry::list::List;
+use crate::registry::object::{Object, to_stored};
 use crate::registry::target::Target;
+
+/// What the store is called among the component statuses.
+const STORE: &str = "etcd-0";
 
 /// `binding`: names the node of a pod, once.
 pub async fn bind(call: &mut Call<'_>, incoming: Incoming) -> Result<Reply, Status> {
@@ -103,6 +110,10 @@ pub async fn on_the_node(call: &Call<'_>) -> Result<Reply, Status> {
     let whole = Target { subresource: None, ..call.target.clone() };
     let object = call.server.registry.get(&whole, &call.query).await?;
     if whole.resource.plural == "pods" && object.value()["spec"]["nodeName"].as_str().unwrap_or_default().is_empty() {
+        // A pod that runs nowhere has said nothing; only what needs it running is an error.
+        if call.target.subresource.is_some_and(|subresource| subresource.name == "log") {
+            return Ok(respond::text(204, ""));
+        }
         return Err(Status::bad_request(format!("pod {} does not have a host assigned", whole.name)));
     }
     Err(Status::new(501, "NotImplemented", "this server does not connect to kubelets: it runs no containers to reach into"))
@@ -113,17 +124,19 @@ pub async fn components(call: &Call<'_>) -> Result<Reply, Status> {
     let healthy = call.server.registry.store().health().await.is_ok();
     let (status, message) = if healthy { ("True", "ok") } else { ("False", "the store does not answer") };
     let store = json!({
-        "kind": "ComponentStatus",
         "apiVersion": "v1",
-        "metadata": {"name": "etcd-0"},
+        "kind": "ComponentStatus",
+        "metadata": {"name": STORE},
         "conditions": [{"type": "Healthy", "status": status, "message": message}],
     });
-    if !call.target.name.is_empty() {
-        return match call.target.name.as_str() {
-            "etcd-0" => Ok(respond::value(200, &store, call.style.wanted.encoding)),
-            _ => Err(call.target.not_found()),
-        };
+    let text = to_stored(&store).ok_or_else(|| Status::internal("the status of the store can't be written"))?;
+    let (resource, store) = (call.target.resource, Arc::new(Object::unstored(text)));
+    match call.target.name.as_str() {
+        "" => {
+            let list = List { items: vec![store], revision: 0, continue_token: String::new(), remaining: None };
+            Ok(respond::list(resource, list, call.style))
+        }
+        STORE => Ok(respond::object(200, resource, &store, call.style)),
+        _ => Err(call.target.not_found()),
     }
-    let list = json!({"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": [store]});
-    Ok(respond::value(200, &list, call.style.wanted.encoding))
 }
