@@ -124,6 +124,9 @@ fn to_autoscaling_v1(object: &mut Value) {
     }
 }
 
+/// Percent of what a pod asks for that `autoscaling/v1` aims at, unless told otherwise.
+const DEFAULT_CPU_UTILIZATION: u32 = 80;
+
 fn to_autoscaling_v2(object: &mut Value) {
     let mut kept: Vec<(&str, Value)> = Vec::new();
     if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
@@ -143,7 +146,10 @@ fn to_autoscaling_v2(object: &mut Value) {
     let (metrics, behavior, conditions, current) =
         (take(HPA_METRICS), take(HPA_BEHAVIOR), take(HPA_CONDITIONS), take(HPA_CURRENT));
     if let Some(spec) = object["spec"].as_object_mut() {
-        let cpu = spec.shift_remove("targetCPUUtilizationPercentage").map(|percent| {
+        // The controller of old assumed it where nothing was said, and only here is it known that nothing was.
+        let unsaid = metrics.as_ref().and_then(Value::as_array).is_none_or(Vec::is_empty);
+        let percent = spec.shift_remove("targetCPUUtilizationPercentage");
+        let cpu = percent.or_else(|| unsaid.then(|| DEFAULT_CPU_UTILIZATION.into())).map(|percent| {
             json!({"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": percent}}})
         });
         put_list(spec, "metrics", cpu, metrics);
@@ -213,5 +219,13 @@ mod tests {
             assert_eq!(*from_stored(resource, &stored), shown);
             assert_eq!(to_stored(resource, shown), stored);
         }
+    }
+
+    #[test]
+    fn an_autoscaler_that_is_told_no_aim_has_the_default_one() {
+        let resource = resource::lookup("autoscaling", "v1", "horizontalpodautoscalers").unwrap();
+        let given = json!({"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler", "spec": {"maxReplicas": 3}});
+        let stored = to_stored(resource, given);
+        assert_eq!(stored["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"], 80, "{stored}");
     }
 }

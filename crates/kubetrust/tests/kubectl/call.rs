@@ -115,6 +115,8 @@ impl Kubectl {
         };
         // Once asked what there is, kubectl need not ask again, as on any desk; 1.20 would throttle itself.
         command.arg("--cache-dir").arg(self.dir(version).join("cache"));
+        // What `edit` opens: an editor that changes one word.
+        command.env("KUBE_EDITOR", "sed -i s/one/edited/");
         command.args(split(&self.fill(version, words)));
         command
     }
@@ -253,6 +255,7 @@ const FILES: &[(&str, &str)] = &[
         "pod.yaml",
         "apiVersion: v1\nkind: Pod\nmetadata: {name: alone}\nspec: {containers: [{name: main, image: 'main:1'}]}\n",
     ),
+    ("node.yaml", "apiVersion: v1\nkind: Node\nmetadata: {name: {ns}-node}\n"),
     (
         "role.yaml",
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: reader, namespace: {ns}}\n\

@@ -35,7 +35,10 @@ const OF_A_CONFIG_MAP: &[Row] = &[
     (OLD, r#"patch cm settings --type=json -p [{"op":"test","path":"/data/c","value":"3"}]"#, 1, Is("The request is invalid")),
     (BOTH, "patch cm settings --type=json -p nonsense", 1, Is("Error from server (BadRequest): error decoding patch: json: cannot unmarshal string into Go value of type []handlers.jsonPatchOp")),
     (BOTH, "get cm settings -o jsonpath={.data}", 0, Is(r#"{"a":"1","c":"4"}"#)),
-    (BOTH, "label cm settings tier=two", 1, Is("error: 'tier' already has a value (one), and --overwrite is false")),
+    (BOTH, "edit cm settings", 0, Is("configmap/settings edited")),
+    (BOTH, "edit cm settings", 0, Is("Edit cancelled, no changes made.")),
+    (BOTH, "get cm settings -o jsonpath={.metadata.labels}", 0, Is(r#"{"tier":"edited"}"#)),
+    (BOTH, "label cm settings tier=two", 1, Is("error: 'tier' already has a value (edited), and --overwrite is false")),
     (BOTH, "label cm settings tier=two --overwrite", 0, Is("configmap/settings labeled")),
     (BOTH, "label cm settings a=-b-", 1, Has(&["invalid", "-b-"])),
     (BOTH, "annotate cm settings note=a", 0, Is("configmap/settings annotated")),
@@ -85,6 +88,10 @@ const OF_A_DEPLOYMENT: &[Row] = &[
     (BOTH, "apply -f {dir}/web.yaml", 0, Is("deployment.apps/web configured")),
     (BOTH, "get deploy web -o jsonpath={.spec.template.spec.containers[*].image}", 0, Is("nginx:1")),
     (BOTH, r#"patch deploy web -p {"spec":{"selector":{"matchLabels":{"app":"other"}}}}"#, 1, Has(&[r#"The Deployment "web" is invalid:"#, "spec.selector: Invalid value:", "field is immutable"])),
+    (BOTH, "expose deploy web --port=80", 0, Is("service/web exposed")),
+    (BOTH, "get service web -o jsonpath={.spec.selector.app}", 0, Is("web")),
+    (BOTH, "autoscale deploy web --max=3", 0, Is("horizontalpodautoscaler.autoscaling/web autoscaled")),
+    (BOTH, "get hpa", 0, Is("NAME REFERENCE TARGETS MINPODS MAXPODS REPLICAS AGE\nweb Deployment/web cpu: <unknown>/80% 1 3 0 AGE")),
     (BOTH, "apply -f {dir}/pod.yaml", 0, Is("pod/alone created")),
     (BOTH, "get pods", 0, Is("NAME READY STATUS RESTARTS AGE\nalone 0/1 Pending 0 AGE")),
     (BOTH, "get pods -o wide", 0, Is("NAME READY STATUS RESTARTS AGE IP NODE NOMINATED NODE READINESS GATES\nalone 0/1 Pending 0 AGE <none> <none> <none> <none>")),
@@ -136,6 +143,27 @@ const MADE_BY_WORDS: &[Row] = &[
 #[test]
 fn objects_made_by_words_and_objects_refused() {
     Kubectl::start().play(MADE_BY_WORDS);
+}
+
+#[rustfmt::skip]
+const OF_A_NODE: &[Row] = &[
+    (BOTH, "create -f {dir}/node.yaml", 0, Is("node/{ns}-node created")),
+    (BOTH, "get node {ns}-node", 0, Is("NAME STATUS ROLES AGE VERSION\n{ns}-node Unknown <none> AGE")),
+    (BOTH, "label node {ns}-node node-role.kubernetes.io/worker=", 0, Is("node/{ns}-node labeled")),
+    (BOTH, "cordon {ns}-node", 0, Is("node/{ns}-node cordoned")),
+    (BOTH, "get node {ns}-node", 0, Is("NAME STATUS ROLES AGE VERSION\n{ns}-node Unknown,SchedulingDisabled worker AGE")),
+    (BOTH, "taint node {ns}-node a=b:NoSchedule", 0, Is("node/{ns}-node tainted")),
+    (BOTH, "get node {ns}-node -o jsonpath={.spec.taints[?(@.key==\"a\")].effect}", 0, Is("NoSchedule")),
+    (BOTH, "taint node {ns}-node a-", 0, Is("node/{ns}-node untainted")),
+    (BOTH, "drain {ns}-node --timeout=10s", 0, Has(&["node/{ns}-node drained"])),
+    (BOTH, "uncordon {ns}-node", 0, Is("node/{ns}-node uncordoned")),
+    (BOTH, "describe node {ns}-node", 0, Has(&["Name: {ns}-node\n", "Roles: worker\n", "Unschedulable: false\n"])),
+    (BOTH, "delete node {ns}-node", 0, Has(&["node \"{ns}-node\" deleted"])),
+];
+
+#[test]
+fn a_node_is_closed_emptied_and_opened() {
+    Kubectl::start().play(OF_A_NODE);
 }
 
 /// Namespaces whose objects go with them.
