@@ -108,7 +108,11 @@ pub fn kubetrust() -> PathBuf {
     let this = env::current_exe().expect("the path of this test");
     let build = this.parent().and_then(Path::parent).expect("a folder of cargo's");
     let program = build.join("kubetrust");
-    assert!(program.exists(), "{} is missing; run `cargo build -p kubetrust`", program.display());
+    assert!(
+        program.exists(),
+        "{} is missing; run `cargo build -p kubetrust`",
+        program.display()
+    );
     program
 }
 

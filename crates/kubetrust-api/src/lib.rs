@@ -4,12 +4,12 @@
 //! An object is a [`serde_json::Value`]: what a client sent is kept faithfully, field by field, also where this
 //! version knows no meaning for it.
 
-pub mod discovery;
 pub mod decode;
 pub mod default;
+pub mod discovery;
 pub mod meta;
-pub mod patch;
 pub mod openapi;
+pub mod patch;
 pub mod print;
 pub mod protobuf;
 pub mod resource;

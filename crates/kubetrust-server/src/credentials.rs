@@ -23,7 +23,6 @@ use rustls_pki_types::pem::PemObject;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use crate::stop::told;
 use crate::audit::Audit;
 use crate::bootstrap::{ClusterAuthentication, RequestHeader};
 use crate::files::{self, BadFile, Watched};
@@ -33,6 +32,7 @@ use crate::registry::Registry;
 use crate::registry::values::Values;
 use crate::sources::Sources;
 use crate::start::StartError;
+use crate::stop::told;
 use crate::tls::{self, ServingPair, ServingPairs};
 
 /// How often the files are looked at: what is put in place is in force within a second.
@@ -106,11 +106,18 @@ impl Credentials {
             reloads: Arc::default(),
             cluster_authentication: loaded.cluster_authentication,
         };
-        Ok((credentials, Reloading { options: options.clone(), watched, good: sources }))
+        Ok((
+            credentials,
+            Reloading {
+                options: options.clone(),
+                watched,
+                good: sources,
+            },
+        ))
     }
 
     /// What extension servers must know.
-    #[must_use] 
+    #[must_use]
     pub fn cluster_authentication(&self) -> ClusterAuthentication {
         self.cluster_authentication.clone()
     }
@@ -126,7 +133,13 @@ impl Credentials {
 
 impl Reloading {
     /// Looks at the files until the server stops.
-    pub async fn run(mut self, mut credentials: Credentials, registry: Registry, audit: Audit, mut stop: watch::Receiver<bool>) {
+    pub async fn run(
+        mut self,
+        mut credentials: Credentials,
+        registry: Registry,
+        audit: Audit,
+        mut stop: watch::Receiver<bool>,
+    ) {
         let mut last_failure = String::new();
         loop {
             tokio::select! {
@@ -168,7 +181,12 @@ async fn publish(credentials: &mut Credentials, loaded: Loaded, registry: &Regis
     let is_news = credentials.cluster_authentication() != loaded.cluster_authentication;
     credentials.publish(loaded);
     info!("credentials were replaced: their files changed");
-    if is_news && let Err(error) = credentials.cluster_authentication.publish(registry, Timestamp::now()).await {
+    if is_news
+        && let Err(error) = credentials
+            .cluster_authentication
+            .publish(registry, Timestamp::now())
+            .await
+    {
         warn!(%error, "extension-apiserver-authentication could not be updated");
     }
 }
@@ -198,7 +216,9 @@ impl Reloading {
         let mut held = Vec::new();
         loop {
             match Loaded::read(&self.options, &sources) {
-                Err(StartError::File(bad)) if sources.hold(&self.good, &together(&self.options, &bad.path)) => held.push(bad),
+                Err(StartError::File(bad)) if sources.hold(&self.good, &together(&self.options, &bad.path)) => {
+                    held.push(bad);
+                }
                 loaded => return Read { loaded, sources, held },
             }
         }
@@ -208,10 +228,21 @@ impl Reloading {
 /// The files that are good or bad with this one: a certificate and its key, and the keys that sign and verify tokens.
 fn together(options: &Options, path: &Path) -> Vec<PathBuf> {
     let pairs = std::iter::once(&options.serving).chain(options.sni.iter().map(|named| &named.pair));
-    let mut groups: Vec<Vec<PathBuf>> = pairs.map(|pair| vec![pair.certificate.clone(), pair.key.clone()]).collect();
+    let mut groups: Vec<Vec<PathBuf>> = pairs
+        .map(|pair| vec![pair.certificate.clone(), pair.key.clone()])
+        .collect();
     let accounts = &options.service_accounts;
-    groups.push(accounts.key_files.iter().chain(&accounts.signing_key_file).cloned().collect());
-    let group = groups.into_iter().find(|group| group.iter().any(|member| member == path));
+    groups.push(
+        accounts
+            .key_files
+            .iter()
+            .chain(&accounts.signing_key_file)
+            .cloned()
+            .collect(),
+    );
+    let group = groups
+        .into_iter()
+        .find(|group| group.iter().any(|member| member == path));
     group.unwrap_or_else(|| vec![path.to_owned()])
 }
 
@@ -219,9 +250,9 @@ fn together(options: &Options, path: &Path) -> Vec<PathBuf> {
 fn reload_policy(audit: &Audit, options: &Options) -> Result<(), BadFile> {
     const FLAG: &str = "--audit-policy-file";
     match &options.audit_policy_file {
-        Some(path) => {
-            audit.reload(&files::read(FLAG, path)?).map_err(|fault| BadFile::new(FLAG, path, &fault))
-        }
+        Some(path) => audit
+            .reload(&files::read(FLAG, path)?)
+            .map_err(|fault| BadFile::new(FLAG, path, &fault)),
         None => Ok(()),
     }
 }
@@ -243,19 +274,36 @@ fn paths(options: &Options) -> Vec<PathBuf> {
         &options.audit_policy_file,
     ];
     paths.extend(single.into_iter().flatten().cloned());
-    paths.extend(options.request_header.iter().map(|header| header.client_ca_file.clone()));
+    paths.extend(
+        options
+            .request_header
+            .iter()
+            .map(|header| header.client_ca_file.clone()),
+    );
     paths.extend(options.service_accounts.key_files.iter().cloned());
     paths
 }
 
 impl Loaded {
     fn read(options: &Options, sources: &Sources) -> Result<Self, StartError> {
-        let client_ca = options.client_ca_file.as_deref().map(|path| Named::read(sources, "--client-ca-file", path)).transpose()?;
+        let client_ca = options
+            .client_ca_file
+            .as_deref()
+            .map(|path| Named::read(sources, "--client-ca-file", path))
+            .transpose()?;
         let proxy_ca = match &options.request_header {
-            Some(header) => Some(Named::read(sources, "--requestheader-client-ca-file", &header.client_ca_file)?),
+            Some(header) => Some(Named::read(
+                sources,
+                "--requestheader-client-ca-file",
+                &header.client_ca_file,
+            )?),
             None => None,
         };
-        let authorities: Vec<_> = client_ca.iter().chain(&proxy_ca).flat_map(Named::certificates).collect();
+        let authorities: Vec<_> = client_ca
+            .iter()
+            .chain(&proxy_ca)
+            .flat_map(Named::certificates)
+            .collect();
         let pairs = Arc::new(serving_pairs(options, sources)?);
         let tls = tls::server_config(&pairs, &authorities)?;
         let keys = service_account_keys(options, sources)?;
@@ -263,20 +311,32 @@ impl Loaded {
         let authenticators = authenticators(options, sources, client_ca.as_ref(), proxy_ca.as_ref(), keys)?;
         let cluster_authentication = ClusterAuthentication {
             client_ca: client_ca.map(Named::text),
-            request_header: options.request_header.as_ref().zip(proxy_ca).map(|(header, ca)| RequestHeader {
-                ca: ca.text(),
-                allowed_names: header.allowed_names.clone(),
-                username_headers: header.username_headers.clone(),
-                uid_headers: header.uid_headers.clone(),
-                group_headers: header.group_headers.clone(),
-                extra_header_prefixes: header.extra_headers_prefix.clone(),
-            }),
+            request_header: options
+                .request_header
+                .as_ref()
+                .zip(proxy_ca)
+                .map(|(header, ca)| RequestHeader {
+                    ca: ca.text(),
+                    allowed_names: header.allowed_names.clone(),
+                    username_headers: header.username_headers.clone(),
+                    uid_headers: header.uid_headers.clone(),
+                    group_headers: header.group_headers.clone(),
+                    extra_header_prefixes: header.extra_headers_prefix.clone(),
+                }),
         };
         let encryption = match &options.encryption_provider_config {
-            Some(path) => Named::read(sources, "--encryption-provider-config", path)?.parse(|_, text| encryption(text))?,
+            Some(path) => {
+                Named::read(sources, "--encryption-provider-config", path)?.parse(|_, text| encryption(text))?
+            }
             None => Encryption::default(),
         };
-        Ok(Self { tls, authenticators, issuer, encryption, cluster_authentication })
+        Ok(Self {
+            tls,
+            authenticators,
+            issuer,
+            encryption,
+            cluster_authentication,
+        })
     }
 }
 
@@ -294,7 +354,11 @@ struct Named {
 
 impl Named {
     fn read(sources: &Sources, flag: &'static str, path: &Path) -> Result<Self, BadFile> {
-        Ok(Self { flag, path: path.to_owned(), content: sources.read(flag, path)?.to_vec() })
+        Ok(Self {
+            flag,
+            path: path.to_owned(),
+            content: sources.read(flag, path)?.to_vec(),
+        })
     }
 
     fn name(&self) -> String {
@@ -306,7 +370,9 @@ impl Named {
     }
 
     fn certificates(&self) -> Vec<CertificateDer<'static>> {
-        CertificateDer::pem_slice_iter(&self.content).filter_map(Result::ok).collect()
+        CertificateDer::pem_slice_iter(&self.content)
+            .filter_map(Result::ok)
+            .collect()
     }
 
     /// Parses it; the fault names the flag.
@@ -323,14 +389,22 @@ fn serving_pairs(options: &Options, sources: &Sources) -> Result<ServingPairs, B
     };
     let default = pair(("--tls-cert-file", "--tls-private-key-file"), &options.serving, &[])?;
     let sni = ("--tls-sni-cert-key", "--tls-sni-cert-key");
-    let by_name = options.sni.iter().map(|named| pair(sni, &named.pair, &named.names)).collect::<Result<_, _>>()?;
+    let by_name = options
+        .sni
+        .iter()
+        .map(|named| pair(sni, &named.pair, &named.names))
+        .collect::<Result<_, _>>()?;
     Ok(ServingPairs { default, by_name })
 }
 
 /// The keys that verify tokens: those of the files, else that of the serving pair (S10).
 fn service_account_keys(options: &Options, sources: &Sources) -> Result<Option<Keys>, BadFile> {
-    let mut files: Vec<(&'static str, &Path)> =
-        options.service_accounts.key_files.iter().map(|path| ("--service-account-key-file", path.as_path())).collect();
+    let mut files: Vec<(&'static str, &Path)> = options
+        .service_accounts
+        .key_files
+        .iter()
+        .map(|path| ("--service-account-key-file", path.as_path()))
+        .collect();
     if files.is_empty() {
         files.push(("--tls-private-key-file", &options.serving.key));
     }
@@ -351,26 +425,48 @@ fn issuer(options: &Options, sources: &Sources, keys: Option<&Keys>) -> Result<I
     let tokens = match &accounts.signing_key_file {
         Some(path) => {
             let key = Named::read(sources, "--service-account-signing-key-file", path)?.parse(SigningKey::from_pem)?;
-            let longest = accounts.max_expiration.and_then(|longest| i64::try_from(longest.as_secs()).ok());
-            Some(TokenIssuer::new(name.clone(), key, audiences(options), longest, accounts.extend_expiration))
+            let longest = accounts
+                .max_expiration
+                .and_then(|longest| i64::try_from(longest.as_secs()).ok());
+            Some(TokenIssuer::new(
+                name.clone(),
+                key,
+                audiences(options),
+                longest,
+                accounts.extend_expiration,
+            ))
         }
         None => None,
     };
-    let jwks_uri = accounts.jwks_uri.clone().unwrap_or_else(|| format!("{name}{}", discovery::JWKS_PATH));
+    let jwks_uri = accounts
+        .jwks_uri
+        .clone()
+        .unwrap_or_else(|| format!("{name}{}", discovery::JWKS_PATH));
     let (configuration, keys) = match keys {
         Some(keys) => {
             let configuration = discovery::configuration(&name, &jwks_uri, keys).ok();
-            (configuration.map(|document| Bytes::from(document.to_string())), keys.jwks().to_string().into())
+            (
+                configuration.map(|document| Bytes::from(document.to_string())),
+                keys.jwks().to_string().into(),
+            )
         }
         None => (None, Bytes::from_static(b"{\"keys\":[]}")),
     };
-    Ok(Issuer { tokens, configuration, keys })
+    Ok(Issuer {
+        tokens,
+        configuration,
+        keys,
+    })
 }
 
 /// `--api-audiences`, or the issuer.
 fn audiences(options: &Options) -> Vec<String> {
     let accounts = &options.service_accounts;
-    if accounts.audiences.is_empty() { accounts.issuers.first().cloned().into_iter().collect() } else { accounts.audiences.clone() }
+    if accounts.audiences.is_empty() {
+        accounts.issuers.first().cloned().into_iter().collect()
+    } else {
+        accounts.audiences.clone()
+    }
 }
 
 fn authenticators(
@@ -399,9 +495,17 @@ fn authenticators(
         }
         _ => None,
     };
-    let tokens = options.token_auth_file.as_deref().map(|path| Named::read(sources, "--token-auth-file", path)).transpose()?;
+    let tokens = options
+        .token_auth_file
+        .as_deref()
+        .map(|path| Named::read(sources, "--token-auth-file", path))
+        .transpose()?;
     let token_file = tokens.map(|file| file.parse(TokenFile::parse)).transpose()?;
-    let passwords = options.basic_auth_file.as_deref().map(|path| Named::read(sources, "--basic-auth-file", path)).transpose()?;
+    let passwords = options
+        .basic_auth_file
+        .as_deref()
+        .map(|path| Named::read(sources, "--basic-auth-file", path))
+        .transpose()?;
     let password_file = passwords.map(|file| file.parse(PasswordFile::parse)).transpose()?;
     say(token_file.iter().flat_map(TokenFile::warnings));
     say(password_file.iter().flat_map(PasswordFile::warnings));

@@ -25,7 +25,11 @@ pub struct BadFile {
 impl BadFile {
     /// For a file that a flag names.
     pub fn new(flag: &'static str, path: &Path, why: &impl ToString) -> Self {
-        Self { flag, path: path.to_owned(), why: why.to_string() }
+        Self {
+            flag,
+            path: path.to_owned(),
+            why: why.to_string(),
+        }
     }
 }
 
@@ -33,7 +37,11 @@ impl BadFile {
 pub fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, BadFile> {
     let bad = |error: std::io::Error| BadFile::new(flag, path, &error);
     let mut content = Vec::new();
-    let read = File::open(path).map_err(bad)?.take(MAX_FILE + 1).read_to_end(&mut content).map_err(bad)?;
+    let read = File::open(path)
+        .map_err(bad)?
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut content)
+        .map_err(bad)?;
     if read as u64 > MAX_FILE {
         return Err(BadFile::new(flag, path, &format!("larger than {MAX_FILE} bytes")));
     }
@@ -62,7 +70,7 @@ impl Watched {
     }
 
     /// Whether any of them looks different now.
-    #[must_use] 
+    #[must_use]
     pub fn changed(&self) -> bool {
         self.0.iter().any(|(path, known)| looks(path) != *known)
     }

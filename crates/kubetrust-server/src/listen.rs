@@ -20,10 +20,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
-use crate::stop::told;
 use crate::connection::Connection;
 use crate::http::respond::Reply;
 use crate::pace::{Pace, Verdict};
+use crate::stop::told;
 
 /// What a listener puts up with.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +102,17 @@ pub async fn serve<H: Handler>(
                 let _ = stream.set_nodelay(true);
                 let acceptor = TlsAcceptor::from(tls.load_full());
                 let (handler, stop) = (Arc::clone(&handler), closing.clone());
-                tokio::spawn(connection(Accepted { stream, remote, handler, limits, stop, _permit: permit }, acceptor));
+                tokio::spawn(connection(
+                    Accepted {
+                        stream,
+                        remote,
+                        handler,
+                        limits,
+                        stop,
+                        _permit: permit,
+                    },
+                    acceptor,
+                ));
             }
             Err(error) => {
                 warn!(%error, "the system refused a connection");
@@ -112,10 +122,16 @@ pub async fn serve<H: Handler>(
     }
     drop(listener);
     let left = limits.connections - permits.available_permits();
-    info!(connections = left, "no new connections; requests in flight are finished");
+    info!(
+        connections = left,
+        "no new connections; requests in flight are finished"
+    );
     // Every connection task holds a permit until it is over: all of them back means all are over.
     let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
-    if tokio::time::timeout(limits.shutdown, permits.acquire_many(all)).await.is_err() {
+    if tokio::time::timeout(limits.shutdown, permits.acquire_many(all))
+        .await
+        .is_err()
+    {
         warn!("some requests did not end in time");
     }
 }
@@ -131,7 +147,14 @@ struct Accepted<H> {
 }
 
 async fn connection<H: Handler>(accepted: Accepted<H>, acceptor: TlsAcceptor) {
-    let Accepted { stream, remote, handler, limits, mut stop, _permit } = accepted;
+    let Accepted {
+        stream,
+        remote,
+        handler,
+        limits,
+        mut stop,
+        _permit,
+    } = accepted;
     let handshake = tokio::select! {
         handshake = tokio::time::timeout(limits.handshake, acceptor.accept(stream)) => handshake,
         () = told(&mut stop) => return,
@@ -143,7 +166,9 @@ async fn connection<H: Handler>(accepted: Accepted<H>, acceptor: TlsAcceptor) {
     };
     let (_, session) = stream.get_ref();
     let is_h2 = session.alpn_protocol() == Some(b"h2");
-    let peer = session.peer_certificates().and_then(|chain| PeerChain::new(chain.iter().map(|der| der.clone().into_owned()).collect()));
+    let peer = session
+        .peer_certificates()
+        .and_then(|chain| PeerChain::new(chain.iter().map(|der| der.clone().into_owned()).collect()));
     let connection = Arc::new(Connection { remote, peer });
     let pace = Pace::new(Instant::now());
     let begun = Arc::clone(&pace);
@@ -166,7 +191,9 @@ async fn connection<H: Handler>(accepted: Accepted<H>, acceptor: TlsAcceptor) {
         drive(http.serve_connection(stream, service), &pace, limits, stop).await
     } else {
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(limits.header).max_buf_size(limits.header_bytes as usize);
+        http.timer(TokioTimer::new())
+            .header_read_timeout(limits.header)
+            .max_buf_size(limits.header_bytes as usize);
         drive(http.serve_connection(stream, service), &pace, limits, stop).await
     };
     if let Err(error) = result {

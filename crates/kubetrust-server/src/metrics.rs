@@ -15,7 +15,9 @@ use prometheus_client::registry::Registry;
 use crate::ApiServer;
 
 /// Upper bounds of request durations, in seconds (a part of upstream's).
-const DURATIONS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 4.0, 10.0, 60.0];
+const DURATIONS: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 4.0, 10.0, 60.0,
+];
 
 /// What a finished request is counted by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -75,7 +77,7 @@ impl Drop for InFlightGuard {
 
 impl Metrics {
     /// All at zero.
-    #[must_use] 
+    #[must_use]
     pub fn new(now: Timestamp) -> Self {
         Self {
             requests: Family::default(),
@@ -87,7 +89,7 @@ impl Metrics {
     }
 
     /// Counts a request for as long as the guard lives.
-    #[must_use] 
+    #[must_use]
     pub fn enter(&self, read_only: bool) -> InFlightGuard {
         let request_kind = if read_only { "readOnly" } else { "mutating" };
         let gauge = self.in_flight.get_or_create(&KindLabels { request_kind }).clone();
@@ -114,37 +116,68 @@ impl Metrics {
                 code,
             })
             .inc();
-        self.durations.get_or_create(&VerbLabels { verb }).observe(took.as_secs_f64());
+        self.durations
+            .get_or_create(&VerbLabels { verb })
+            .observe(took.as_secs_f64());
     }
 
     /// The text of `/metrics`.
     pub fn text(&self, server: &ApiServer) -> String {
         let mut registry = Registry::default();
         registry.register("apiserver_request", "Requests answered", self.requests.clone());
-        registry.register("apiserver_request_duration_seconds", "How long requests took", self.durations.clone());
-        registry.register("authentication_attempts", "Authentications by their result", self.authentications.clone());
-        registry.register("apiserver_current_inflight_requests", "Requests being answered", self.in_flight.clone());
+        registry.register(
+            "apiserver_request_duration_seconds",
+            "How long requests took",
+            self.durations.clone(),
+        );
+        registry.register(
+            "authentication_attempts",
+            "Authentications by their result",
+            self.authentications.clone(),
+        );
+        registry.register(
+            "apiserver_current_inflight_requests",
+            "Requests being answered",
+            self.in_flight.clone(),
+        );
         if let Some(counters) = server.audit.counters() {
             counters.register(&mut registry);
         }
         let objects = Family::<ResourceLabels, Gauge>::default();
         let watchers = Family::<ResourceLabels, Gauge>::default();
         for (storage, table) in server.registry.cache().tables() {
-            let labels = ResourceLabels { resource: storage.to_owned() };
-            objects.get_or_create(&labels).set(i64::try_from(table.len()).unwrap_or(i64::MAX));
-            watchers.get_or_create(&labels).set(i64::try_from(table.watchers()).unwrap_or(i64::MAX));
+            let labels = ResourceLabels {
+                resource: storage.to_owned(),
+            };
+            objects
+                .get_or_create(&labels)
+                .set(i64::try_from(table.len()).unwrap_or(i64::MAX));
+            watchers
+                .get_or_create(&labels)
+                .set(i64::try_from(table.watchers()).unwrap_or(i64::MAX));
         }
         registry.register("apiserver_storage_objects", "Objects stored", objects);
         registry.register("apiserver_longrunning_requests", "Watches open", watchers);
         let reloads = Family::<StatusLabels, Gauge>::default();
-        for (status, count) in [("success", &server.reloads.succeeded), ("failure", &server.reloads.failed)] {
+        for (status, count) in [
+            ("success", &server.reloads.succeeded),
+            ("failure", &server.reloads.failed),
+        ] {
             let value = i64::try_from(count.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
             reloads.get_or_create(&StatusLabels { status }).set(value);
         }
-        registry.register("kubetrust_credentials_reloads", "Replacements of credentials from changed files", reloads);
+        registry.register(
+            "kubetrust_credentials_reloads",
+            "Replacements of credentials from changed files",
+            reloads,
+        );
         let started = Gauge::<i64>::default();
         started.set(self.started.as_second());
-        registry.register("process_start_time_seconds", "When the server started, since the epoch", started);
+        registry.register(
+            "process_start_time_seconds",
+            "When the server started, since the epoch",
+            started,
+        );
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = encode(&mut text, &registry);

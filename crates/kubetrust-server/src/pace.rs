@@ -148,14 +148,14 @@ impl Body for Paced {
 mod tests {
     use super::*;
 
-    const STALL: Duration = Duration::from_secs(60);
+    const STALL: Duration = Duration::from_mins(1);
     const IDLE: Duration = Duration::from_secs(90);
 
     #[test]
     fn a_connection_is_stalled_by_its_reader_and_never_by_the_server() {
         let begun = Instant::now();
         let pace = Pace::new(begun);
-        let later = begun + Duration::from_secs(3600);
+        let later = begun + Duration::from_hours(1);
         assert_eq!(pace.verdict(begun, STALL, IDLE), Verdict::Fine);
         assert_eq!(pace.verdict(later, STALL, IDLE), Verdict::Idle);
         let exchange = pace.begin();

@@ -14,7 +14,7 @@ use kubetrust_api::status::Status;
 use kubetrust_auth::authn::Authenticators;
 use kubetrust_auth::authz::{Attributes, Authorizer};
 use tokio::sync::watch;
-use tracing::{error, info_span, Instrument};
+use tracing::{Instrument, error, info_span};
 
 use crate::admission::Admission;
 use crate::audit::{self, Audit, Record};
@@ -73,10 +73,15 @@ impl Handler for ApiServer {
     async fn handle(&self, connection: Arc<Connection>, request: Request<Incoming>) -> Reply {
         let id = audit::requested_id(request.headers()).map_or_else(new_uid, str::to_owned);
         let span = info_span!("request", %id);
-        let answered = AssertUnwindSafe(self.answer(&id, connection, request)).catch_unwind().instrument(span).await;
+        let answered = AssertUnwindSafe(self.answer(&id, connection, request))
+            .catch_unwind()
+            .instrument(span)
+            .await;
         let mut reply = answered.unwrap_or_else(|_| {
             error!(%id, "a handler panicked");
-            respond::failure(&Status::internal("the server failed to answer this request; its log says more"))
+            respond::failure(&Status::internal(
+                "the server failed to answer this request; its log says more",
+            ))
         });
         if let Ok(value) = HeaderValue::from_str(&id) {
             reply.headers_mut().insert(AUDIT_ID, value);
@@ -97,9 +102,16 @@ impl ApiServer {
         let _counted = (!info.is_long_running()).then(|| self.metrics.enter(info.is_read_only()));
         let attributes = info.attributes.clone();
         let gzip = respond::takes_gzip(&head.headers);
-        let received = Received { head, body, info, connection, now: Timestamp::now() };
+        let received = Received {
+            head,
+            body,
+            info,
+            connection,
+            now: Timestamp::now(),
+        };
         let reply = respond::compress(gzip, self.serve(id, received).await);
-        self.metrics.answered(&counted_as(&attributes), reply.status().as_u16(), begun.elapsed());
+        self.metrics
+            .answered(&counted_as(&attributes), reply.status().as_u16(), begun.elapsed());
         reply
     }
 
@@ -148,26 +160,38 @@ impl ApiServer {
         if authorized.received().info.is_long_running() {
             return endpoints::serve(self, authorized, record).await;
         }
-        tokio::time::timeout(REQUEST_TIMEOUT, endpoints::serve(self, authorized, record)).await.unwrap_or_else(|_| {
-            Err(Status::timeout("the request did not complete within the allotted timeout"))
-        })
+        tokio::time::timeout(REQUEST_TIMEOUT, endpoints::serve(self, authorized, record))
+            .await
+            .unwrap_or_else(|_| {
+                Err(Status::timeout(
+                    "the request did not complete within the allotted timeout",
+                ))
+            })
     }
 }
 
 /// Only what is served becomes a label: a client must not be able to fill the memory with its inventions.
 fn counted_as(attributes: &Attributes) -> Answered<'_> {
     let Attributes::Resource(asked) = attributes else {
-        return Answered { verb: if attributes.verb() == "get" { "get" } else { "other" }, ..Answered::default() };
+        return Answered {
+            verb: if attributes.verb() == "get" { "get" } else { "other" },
+            ..Answered::default()
+        };
     };
     let Some(resource) = resource::lookup(&asked.group, &asked.version, &asked.resource) else {
-        return Answered { verb: "other", ..Answered::default() };
+        return Answered {
+            verb: "other",
+            ..Answered::default()
+        };
     };
     Answered {
         verb: &asked.verb,
         group: resource.group,
         version: resource.version,
         resource: resource.plural,
-        subresource: resource.subresource(&asked.subresource).map_or("", |subresource| subresource.name),
+        subresource: resource
+            .subresource(&asked.subresource)
+            .map_or("", |subresource| subresource.name),
     }
 }
 

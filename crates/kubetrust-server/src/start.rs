@@ -19,14 +19,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::stop::told;
 use crate::ApiServer;
 use crate::admission::{self, PluginListError};
+use crate::audit::Audit;
 use crate::audit::counters::Counters;
 use crate::audit::log::Log;
 use crate::audit::log::LogError;
 use crate::audit::policy::Policy;
-use crate::audit::Audit;
 use crate::bootstrap;
 use crate::chain::limit::InFlight;
 use crate::controllers;
@@ -39,6 +38,7 @@ use crate::metrics::Metrics;
 use crate::options::{Options, StoreOptions};
 use crate::registry::Registry;
 use crate::registry::cache::{Cache, Change, Hook, Kind};
+use crate::stop::told;
 
 /// How often the store is asked whether it works, for `/readyz`.
 const HEALTH: Duration = Duration::from_secs(2);
@@ -126,13 +126,24 @@ pub async fn start_within(options: Options, limits: Limits) -> Result<Running, S
 
     let authorizer = Arc::new(Authorizer::new(options.authorization_modes.iter().copied()));
     let root = Bytes::from(format!("{}/", options.prefix.trim_end_matches('/')));
-    let cache = Cache::load(store, Arc::clone(&credentials.values), root.clone(), storages(), vec![authorizer_hook(Arc::clone(&authorizer), root.len())]).await?;
+    let cache = Cache::load(
+        store,
+        Arc::clone(&credentials.values),
+        root.clone(),
+        storages(),
+        vec![authorizer_hook(Arc::clone(&authorizer), root.len())],
+    )
+    .await?;
     let registry = Registry::new(cache, root);
     info!(revision = registry.cache().reached(), "the store is read");
 
     let address = SocketAddr::new(options.bind_address, options.secure_port);
-    let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
-    let address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen { address, source })?;
+    let address = listener
+        .local_addr()
+        .map_err(|source| StartError::Listen { address, source })?;
 
     let audit = audit(&options)?;
     let (stop, stopped) = watch::channel(false);
@@ -154,7 +165,10 @@ pub async fn start_within(options: Options, limits: Limits) -> Result<Running, S
         embedded,
         metrics: Metrics::new(Timestamp::now()),
         reloads: Arc::clone(&credentials.reloads),
-        address: options.advertise.map_or(address, |ip| SocketAddr::new(ip, address.port())).to_string(),
+        address: options
+            .advertise
+            .map_or(address, |ip| SocketAddr::new(ip, address.port()))
+            .to_string(),
         stop: stopped.clone(),
     });
     health.store.store(true, Ordering::Relaxed);
@@ -168,20 +182,36 @@ pub async fn start_within(options: Options, limits: Limits) -> Result<Running, S
     info!(%address, "serving securely");
 
     let authentication = credentials.cluster_authentication();
-    bootstrap::run(&registry, &authentication, Timestamp::now()).await.map_err(StartError::Defaults)?;
+    bootstrap::run(&registry, &authentication, Timestamp::now())
+        .await
+        .map_err(StartError::Defaults)?;
     health.started.store(true, Ordering::Release);
     info!("the defaults of the cluster are in place");
     tokio::spawn(reloading.run(credentials, registry.clone(), audit.clone(), stopped.clone()));
     tokio::spawn(watch_store(registry.clone(), health, stopped.clone()));
     controllers::spawn(&registry, options.root_ca, &stopped);
-    Ok(Running { address, registry, authorizer, stop, served: serving, embedded: closed_at_stop, audit })
+    Ok(Running {
+        address,
+        registry,
+        authorizer,
+        stop,
+        served: serving,
+        embedded: closed_at_stop,
+        audit,
+    })
 }
 
 fn open(options: &StoreOptions) -> Result<(Arc<dyn Store>, Option<Live>), StartError> {
     match options {
         StoreOptions::Embedded(folder) => {
             let store = Arc::new(Embedded::open(folder, kubetrust_store::embedded::Options::default())?);
-            Ok((Arc::clone(&store) as Arc<dyn Store>, Some(Live { store, folder: folder.clone() })))
+            Ok((
+                Arc::clone(&store) as Arc<dyn Store>,
+                Some(Live {
+                    store,
+                    folder: folder.clone(),
+                }),
+            ))
         }
         StoreOptions::Etcd(options) => Ok((Arc::new(Etcd::new(options.clone())?), None)),
     }
@@ -190,7 +220,9 @@ fn open(options: &StoreOptions) -> Result<(Arc<dyn Store>, Option<Live>), StartE
 /// Opens the audit log, if a policy says what goes into it.
 fn audit(options: &Options) -> Result<Audit, StartError> {
     const FLAG: &str = "--audit-policy-file";
-    let (Some(path), Some(log)) = (&options.audit_policy_file, &options.audit_log) else { return Ok(Audit::off()) };
+    let (Some(path), Some(log)) = (&options.audit_policy_file, &options.audit_log) else {
+        return Ok(Audit::off());
+    };
     let policy = Policy::parse(&files::read(FLAG, path)?).map_err(|fault| BadFile::new(FLAG, path, &fault))?;
     let counters = Counters::default();
     let log = if log.path == Path::new("-") {
@@ -203,8 +235,11 @@ fn audit(options: &Options) -> Result<Audit, StartError> {
 
 /// Every path under the root that objects are stored at, once.
 fn storages() -> impl Iterator<Item = &'static str> {
-    let mut storages: Vec<&str> =
-        TABLE.iter().filter(|resource| resource.kept == Kept::Stored).map(|resource| resource.storage).collect();
+    let mut storages: Vec<&str> = TABLE
+        .iter()
+        .filter(|resource| resource.kept == Kept::Stored)
+        .map(|resource| resource.storage)
+        .collect();
     storages.sort_unstable();
     storages.dedup();
     storages.into_iter()
@@ -215,12 +250,16 @@ fn authorizer_hook(authorizer: Arc<Authorizer>, root: usize) -> Hook {
     let watched: Vec<(&'static str, &'static str, &'static str)> = WATCHED
         .iter()
         .filter_map(|(group, plural)| {
-            let resource = TABLE.iter().find(|resource| resource.group == *group && resource.plural == *plural)?;
+            let resource = TABLE
+                .iter()
+                .find(|resource| resource.group == *group && resource.plural == *plural)?;
             Some((resource.storage, *group, *plural))
         })
         .collect();
     Box::new(move |storage: &'static str, change: &Change| {
-        let Some((_, group, plural)) = watched.iter().find(|(watched, _, _)| *watched == storage) else { return };
+        let Some((_, group, plural)) = watched.iter().find(|(watched, _, _)| *watched == storage) else {
+            return;
+        };
         if change.kind == Kind::Deleted {
             let key = String::from_utf8_lossy(&change.key[root + storage.len() + 1..]).into_owned();
             let (namespace, name) = key.split_once('/').unwrap_or(("", &key));

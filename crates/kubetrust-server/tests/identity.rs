@@ -1,5 +1,9 @@
 //! Who the server takes whom for, over real connections with the files of a real cluster.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't be set up has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that can't be set up has failed"
+)]
 
 mod support;
 
@@ -13,23 +17,58 @@ async fn every_credential_of_the_cluster_is_who_its_certificate_or_token_says() 
     let running = cluster.start().await;
     let token_csv = std::fs::read_to_string(cluster.file("token.csv")).unwrap();
     let static_token = token_csv.split(',').next().unwrap().to_owned();
-    let proxy = [("x-remote-user", "alice"), ("x-remote-group", "dev"), ("x-remote-group", "ops")];
+    let proxy = [
+        ("x-remote-user", "alice"),
+        ("x-remote-group", "dev"),
+        ("x-remote-group", "ops"),
+    ];
     type Headers<'a> = &'a [(&'a str, &'a str)];
-    let cases: Vec<(&str, Credential, Headers<'_>, Result<(&str, &[&str]), u16>)> = vec![
-        ("admin", cluster.kubeconfig("admin"), &[], Ok(("kubernetes-admin", &["system:masters", "system:authenticated"]))),
+    type Known = Result<(&'static str, &'static [&'static str]), u16>;
+    let cases: Vec<(&str, Credential, Headers<'_>, Known)> = vec![
+        (
+            "admin",
+            cluster.kubeconfig("admin"),
+            &[],
+            Ok(("kubernetes-admin", &["system:masters", "system:authenticated"])),
+        ),
         (
             "controller-manager",
             cluster.kubeconfig("controller-manager"),
             &[],
             Ok(("system:kube-controller-manager", &["system:authenticated"])),
         ),
-        ("scheduler", cluster.kubeconfig("scheduler"), &[], Ok(("system:kube-scheduler", &["system:authenticated"]))),
-        ("kube-proxy", cluster.kubeconfig("kube-proxy"), &[], Ok(("system:kube-proxy", &["system:authenticated"]))),
-        ("static token", Credential::token(&static_token), &[], Ok(("system:bootstrapper", &["system:bootstrappers", "system:authenticated"]))),
-        ("front proxy", cluster.pair("front-proxy-client"), &proxy, Ok(("alice", &["dev", "ops", "system:authenticated"]))),
+        (
+            "scheduler",
+            cluster.kubeconfig("scheduler"),
+            &[],
+            Ok(("system:kube-scheduler", &["system:authenticated"])),
+        ),
+        (
+            "kube-proxy",
+            cluster.kubeconfig("kube-proxy"),
+            &[],
+            Ok(("system:kube-proxy", &["system:authenticated"])),
+        ),
+        (
+            "static token",
+            Credential::token(&static_token),
+            &[],
+            Ok(("system:bootstrapper", &["system:bootstrappers", "system:authenticated"])),
+        ),
+        (
+            "front proxy",
+            cluster.pair("front-proxy-client"),
+            &proxy,
+            Ok(("alice", &["dev", "ops", "system:authenticated"])),
+        ),
         ("nobody", Credential::none(), &[], Err(403)),
         ("nobody as alice", Credential::none(), &proxy, Err(403)),
-        ("admin as alice", cluster.kubeconfig("admin"), &proxy, Ok(("kubernetes-admin", &["system:masters", "system:authenticated"]))),
+        (
+            "admin as alice",
+            cluster.kubeconfig("admin"),
+            &proxy,
+            Ok(("kubernetes-admin", &["system:masters", "system:authenticated"])),
+        ),
         ("a proxy for nobody", cluster.pair("front-proxy-client"), &[], Err(401)),
         ("etcd's client", cluster.pair("apiserver-etcd-client"), &[], Err(401)),
         ("the server itself", cluster.pair("apiserver"), &[], Err(401)),
@@ -45,7 +84,12 @@ async fn every_credential_of_the_cluster_is_who_its_certificate_or_token_says() 
     for (name, credential, headers, want) in cases {
         let client = cluster.client(running.address, credential);
         let is = client.whoami(headers).await;
-        let want = want.map(|(user, groups)| (user.to_owned(), groups.iter().map(|group| (*group).to_owned()).collect()));
+        let want = want.map(|(user, groups)| {
+            (
+                user.to_owned(),
+                groups.iter().map(|group| (*group).to_owned()).collect(),
+            )
+        });
         assert_eq!(is, want, "{name}");
     }
     running.stop().await;
@@ -57,25 +101,56 @@ async fn a_service_account_is_known_by_its_token_for_as_long_as_it_exists() {
     let running = cluster.start().await;
     let admin = cluster.client(running.address, cluster.kubeconfig("admin"));
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}});
-    assert_eq!(admin.post("/api/v1/namespaces/default/serviceaccounts", &account).await.code, 201);
+    assert_eq!(
+        admin
+            .post("/api/v1/namespaces/default/serviceaccounts", &account)
+            .await
+            .code,
+        201
+    );
     let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
-    let issued = admin.post("/api/v1/namespaces/default/serviceaccounts/robot/token", &request).await;
+    let issued = admin
+        .post("/api/v1/namespaces/default/serviceaccounts/robot/token", &request)
+        .await;
     assert_eq!(issued.code, 201, "{}", issued.message());
     let token = issued.json()["status"]["token"].as_str().unwrap().to_owned();
 
     let robot = cluster.client(running.address, Credential::token(&token));
-    let groups = ["system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated"];
-    let who = ("system:serviceaccount:default:robot".to_owned(), groups.map(str::to_owned).to_vec());
+    let groups = [
+        "system:serviceaccounts",
+        "system:serviceaccounts:default",
+        "system:authenticated",
+    ];
+    let who = (
+        "system:serviceaccount:default:robot".to_owned(),
+        groups.map(str::to_owned).to_vec(),
+    );
     assert_eq!(robot.whoami(&[]).await, Ok(who));
 
     let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}});
-    let reviewed = admin.post("/apis/authentication.k8s.io/v1/tokenreviews", &review).await.json();
+    let reviewed = admin
+        .post("/apis/authentication.k8s.io/v1/tokenreviews", &review)
+        .await
+        .json();
     assert_eq!(reviewed["status"]["authenticated"], true, "{reviewed}");
 
-    assert_eq!(admin.delete("/api/v1/namespaces/default/serviceaccounts/robot").await.code, 200);
+    assert_eq!(
+        admin
+            .delete("/api/v1/namespaces/default/serviceaccounts/robot")
+            .await
+            .code,
+        200
+    );
     assert_eq!(robot.whoami(&[]).await, Err(401));
-    let reviewed = admin.post("/apis/authentication.k8s.io/v1/tokenreviews", &review).await.json();
-    assert_eq!(reviewed["status"]["authenticated"], serde_json::Value::Null, "{reviewed}");
+    let reviewed = admin
+        .post("/apis/authentication.k8s.io/v1/tokenreviews", &review)
+        .await
+        .json();
+    assert_eq!(
+        reviewed["status"]["authenticated"],
+        serde_json::Value::Null,
+        "{reviewed}"
+    );
     running.stop().await;
 }
 
@@ -84,10 +159,28 @@ async fn only_who_may_impersonate_acts_as_someone_else() {
     let cluster = Cluster::issue();
     let running = cluster.start().await;
     let admin = cluster.client(running.address, cluster.kubeconfig("admin"));
-    let is = admin.whoami(&[("impersonate-user", "bob"), ("impersonate-group", "dev")]).await;
-    assert_eq!(is, Ok(("bob".to_owned(), vec!["dev".to_owned(), "system:authenticated".to_owned()])));
-    let account = admin.whoami(&[("impersonate-user", "system:serviceaccount:default:default")]).await.unwrap();
-    assert_eq!(account.1, ["system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated"]);
+    let is = admin
+        .whoami(&[("impersonate-user", "bob"), ("impersonate-group", "dev")])
+        .await;
+    assert_eq!(
+        is,
+        Ok((
+            "bob".to_owned(),
+            vec!["dev".to_owned(), "system:authenticated".to_owned()]
+        ))
+    );
+    let account = admin
+        .whoami(&[("impersonate-user", "system:serviceaccount:default:default")])
+        .await
+        .unwrap();
+    assert_eq!(
+        account.1,
+        [
+            "system:serviceaccounts",
+            "system:serviceaccounts:default",
+            "system:authenticated"
+        ]
+    );
     let scheduler = cluster.client(running.address, cluster.kubeconfig("scheduler"));
     assert_eq!(scheduler.whoami(&[("impersonate-user", "bob")]).await, Err(403));
     assert_eq!(admin.whoami(&[("impersonate-group", "dev")]).await, Err(500));

@@ -188,6 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table, a line a case")]
     fn every_way_of_referring_is_found() {
         let secret = json!({"secretName": "s", "secretRef": {"name": "s"}, "nodePublishSecretRef": {"name": "s"}});
         let named = |field: &str| json!({"volumes": [{"name": "v", field: secret}]});

@@ -30,7 +30,10 @@ const AT_ONCE: usize = 100;
 pub(crate) fn loopback() -> kubetrust_auth::user::User {
     kubetrust_auth::user::User {
         name: "system:apiserver".into(),
-        groups: vec![kubetrust_auth::user::MASTERS.into(), kubetrust_auth::user::AUTHENTICATED.into()],
+        groups: vec![
+            kubetrust_auth::user::MASTERS.into(),
+            kubetrust_auth::user::AUTHENTICATED.into(),
+        ],
         ..kubetrust_auth::user::User::default()
     }
 }
@@ -51,12 +54,15 @@ pub async fn run(registry: &Registry, authentication: &ClusterAuthentication, no
 
 /// The two classes of what the cluster can't do without (`pkg/registry/scheduling/rest`).
 fn priority_classes(registry: &Registry) -> Result<Vec<New>, Status> {
-    let object = |(name, value): &(&str, i64)| {
-        json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": value})
-    };
-    let all = SYSTEM_CLASSES.iter().map(|class| New::of("scheduling.k8s.io", "v1", "priorityclasses", object(class)));
+    let object = |(name, value): &(&str, i64)| json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": value});
+    let all = SYSTEM_CLASSES
+        .iter()
+        .map(|class| New::of("scheduling.k8s.io", "v1", "priorityclasses", object(class)));
     let all = all.collect::<Result<Vec<_>, _>>()?;
-    Ok(all.into_iter().filter(|new| registry.cached(&new.target()).is_none()).collect())
+    Ok(all
+        .into_iter()
+        .filter(|new| registry.cached(&new.target()).is_none())
+        .collect())
 }
 
 /// An object that is to be there.
@@ -88,16 +94,28 @@ pub(crate) async fn create_all(registry: &Registry, new: Vec<New>, now: Timestam
         let key = registry.key(&new.target());
         let value = registry.cache().seal(new.resource.storage, &key, text.into())?;
         let change = Change::Put { value, lease: None };
-        prepared.push(Write { key, expect: Some(Expect::Absent), change: Some(change) });
+        prepared.push(Write {
+            key,
+            expect: Some(Expect::Absent),
+            change: Some(change),
+        });
     }
     for writes in prepared.chunks(AT_ONCE) {
-        let outcome = registry.store().commit(writes.to_vec()).await.map_err(|error| status_of(&error))?;
+        let outcome = registry
+            .store()
+            .commit(writes.to_vec())
+            .await
+            .map_err(|error| status_of(&error))?;
         if let Outcome::Committed(revision) = outcome {
             registry.cache().wait_for(revision).await?;
             continue;
         }
         for write in writes {
-            registry.store().commit(vec![write.clone()]).await.map_err(|error| status_of(&error))?;
+            registry
+                .store()
+                .commit(vec![write.clone()])
+                .await
+                .map_err(|error| status_of(&error))?;
         }
         registry.cache().fresh().await?;
     }
@@ -111,8 +129,9 @@ pub async fn ensure(registry: &Registry, objects: Vec<Value>, now: Timestamp) ->
         let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
         let (api_version, kind) = (text("apiVersion"), text("kind"));
         let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
-        let resource = resource::of_kind(group, version, &kind)
-            .ok_or_else(|| Status::bad_request(format!("no kind {kind:?} is registered for version {api_version:?}")))?;
+        let resource = resource::of_kind(group, version, &kind).ok_or_else(|| {
+            Status::bad_request(format!("no kind {kind:?} is registered for version {api_version:?}"))
+        })?;
         let new = New { resource, object };
         let key = registry.key(&new.target());
         let known = missing.iter().any(|other| registry.key(&other.target()) == key);
@@ -131,6 +150,11 @@ pub(crate) async fn change_as_server(
     change: impl FnMut(&Value) -> Result<Value, Status>,
 ) -> Result<(), Status> {
     let (user, admission) = (loopback(), Admission::default());
-    let writer = Writer { user: &user, admission: &admission, now, dry_run: false };
+    let writer = Writer {
+        user: &user,
+        admission: &admission,
+        now,
+        dry_run: false,
+    };
     registry.update(target, writer, change).await.map(drop)
 }

@@ -12,8 +12,11 @@ const SYSTEM: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-l
 
 /// Those that are not there yet.
 pub(super) fn missing(registry: &Registry) -> Result<Vec<New>, Status> {
-    let resource = resource::lookup("", "v1", "namespaces").ok_or_else(|| Status::internal("namespaces are not served"))?;
-    let absent = SYSTEM.iter().filter(|name| registry.cached(&Target::object(resource, "", name)).is_none());
+    let resource =
+        resource::lookup("", "v1", "namespaces").ok_or_else(|| Status::internal("namespaces are not served"))?;
+    let absent = SYSTEM
+        .iter()
+        .filter(|name| registry.cached(&Target::object(resource, "", name)).is_none());
     let object = |name: &&str| {
         json!({
             "apiVersion": "v1",
@@ -23,5 +26,7 @@ pub(super) fn missing(registry: &Registry) -> Result<Vec<New>, Status> {
             "status": {"phase": "Active"},
         })
     };
-    absent.map(|name| New::of("", "v1", "namespaces", object(name))).collect()
+    absent
+        .map(|name| New::of("", "v1", "namespaces", object(name)))
+        .collect()
 }

@@ -50,7 +50,12 @@ impl Reconciled {
             Step::Update(object) => change_as_server(registry, &self.target, now, |_| Ok(object.clone())).await,
             Step::Recreate(object) => {
                 let (user, admission) = (loopback(), Admission::default());
-                let writer = Writer { user: &user, admission: &admission, now, dry_run: false };
+                let writer = Writer {
+                    user: &user,
+                    admission: &admission,
+                    now,
+                    dry_run: false,
+                };
                 registry.delete(&self.target, writer, &DeleteOptions::default()).await?;
                 registry.create(&self.target, writer, object).await.map(drop)
             }
@@ -60,7 +65,9 @@ impl Reconciled {
 
 /// Gives every aggregated cluster role the rules of those that it selects.
 pub(crate) async fn aggregate(registry: &Registry, now: Timestamp) -> Result<(), Status> {
-    let Some(table) = registry.cache().table("clusterroles") else { return Ok(()) };
+    let Some(table) = registry.cache().table("clusterroles") else {
+        return Ok(());
+    };
     let known: Vec<Aggregated> = table
         .snapshot(table.prefix(), None, 0)
         .items

@@ -48,8 +48,15 @@ pub fn authenticate(
     match verdict {
         Ok(authenticated) => {
             authenticators.strip(&mut received.head.headers);
-            let identity = Identity { user: authenticated.user, by: None };
-            Ok(Authenticated { received, identity, warnings: authenticated.warnings })
+            let identity = Identity {
+                user: authenticated.user,
+                by: None,
+            };
+            Ok(Authenticated {
+                received,
+                identity,
+                warnings: authenticated.warnings,
+            })
         }
         Err(refusal) => {
             debug!(path = %received.info.path, remote = %received.connection.remote, %refusal, "unable to authenticate the request");

@@ -68,7 +68,10 @@ pub fn authorize(request: Authenticated, authorizer: &Authorizer) -> Result<Auth
         }),
         Decision::Deny(reason) | Decision::NoOpinion(reason) => {
             let status = forbidden(&request.identity.user, &request.received.info.attributes, &reason);
-            Err(Denied { status, reason: reason.into_owned() })
+            Err(Denied {
+                status,
+                reason: reason.into_owned(),
+            })
         }
     }
 }

@@ -37,7 +37,10 @@ pub fn impersonate(mut request: Authenticated, authorizer: &Authorizer) -> Resul
         }
     }
     remove_headers(&mut request.received.head.headers);
-    request.identity = Identity { user: Arc::new(wanted.user()), by: Some(asking) };
+    request.identity = Identity {
+        user: Arc::new(wanted.user()),
+        by: Some(asking),
+    };
     Ok(request)
 }
 
@@ -52,19 +55,31 @@ struct Wanted {
 
 impl Wanted {
     fn of(headers: &HeaderMap) -> Result<Option<Self>, Status> {
-        let count = headers.keys().filter(|name| is_impersonation(name)).map(|name| headers.get_all(name).iter().count()).sum::<usize>();
+        let count = headers
+            .keys()
+            .filter(|name| is_impersonation(name))
+            .map(|name| headers.get_all(name).iter().count())
+            .sum::<usize>();
         if count == 0 {
             return Ok(None);
         }
         if count > MAX_VALUES {
-            return Err(Status::bad_request(format!("more than {MAX_VALUES} values of impersonation headers")));
+            return Err(Status::bad_request(format!(
+                "more than {MAX_VALUES} values of impersonation headers"
+            )));
         }
-        let mut wanted = Self { name: first(headers, &USER)?, uid: first(headers, &UID)?, ..Self::default() };
+        let mut wanted = Self {
+            name: first(headers, &USER)?,
+            uid: first(headers, &UID)?,
+            ..Self::default()
+        };
         for group in headers.get_all(GROUP) {
             wanted.groups.push(text(group)?);
         }
         for name in headers.keys() {
-            let Some(key) = name.as_str().strip_prefix(EXTRA_PREFIX) else { continue };
+            let Some(key) = name.as_str().strip_prefix(EXTRA_PREFIX) else {
+                continue;
+            };
             let key = percent_decode_str(key).decode_utf8_lossy().to_ascii_lowercase();
             let values = headers.get_all(name).iter().map(text).collect::<Result<_, _>>()?;
             wanted.extra.push((key, values));
@@ -74,17 +89,19 @@ impl Wanted {
             if wanted.uid.is_empty() && wanted.groups.is_empty() && wanted.extra.is_empty() {
                 return Ok(None);
             }
-            let message = format!(
-                "requested {} without impersonating a user name",
-                wanted.parts()
-            );
+            let message = format!("requested {} without impersonating a user name", wanted.parts());
             return Err(Status::internal(message));
         }
         Ok(Some(wanted))
     }
 
     fn parts(&self) -> String {
-        format!("impersonation of uid={:?}, groups={:?}, extra keys={:?}", self.uid, self.groups, self.extra.iter().map(|(key, _)| key).collect::<Vec<_>>())
+        format!(
+            "impersonation of uid={:?}, groups={:?}, extra keys={:?}",
+            self.uid,
+            self.groups,
+            self.extra.iter().map(|(key, _)| key).collect::<Vec<_>>()
+        )
     }
 
     /// Each thing that has to be allowed.
@@ -99,7 +116,10 @@ impl Wanted {
             name: name.into(),
             ..ResourceAttributes::default()
         };
-        let as_user = User { name: self.name.clone(), ..User::default() };
+        let as_user = User {
+            name: self.name.clone(),
+            ..User::default()
+        };
         let mut asked = vec![match as_user.service_account() {
             Some((namespace, name)) => may("", "serviceaccounts", "", namespace, name),
             None => may("", "users", "", "", &self.name),
@@ -109,13 +129,22 @@ impl Wanted {
             asked.push(may("authentication.k8s.io", "uids", "", "", &self.uid));
         }
         for (key, values) in &self.extra {
-            asked.extend(values.iter().map(|value| may("authentication.k8s.io", "userextras", key, "", value)));
+            asked.extend(
+                values
+                    .iter()
+                    .map(|value| may("authentication.k8s.io", "userextras", key, "", value)),
+            );
         }
         asked
     }
 
     fn user(self) -> User {
-        let mut user = User { name: self.name, uid: self.uid, groups: self.groups, extra: self.extra.into_iter().collect() };
+        let mut user = User {
+            name: self.name,
+            uid: self.uid,
+            groups: self.groups,
+            extra: self.extra.into_iter().collect(),
+        };
         // A service account is in its groups, unless groups were named.
         if user.groups.is_empty()
             && let Some((namespace, _)) = user.service_account()
@@ -152,5 +181,7 @@ fn first(headers: &HeaderMap, name: &HeaderName) -> Result<String, Status> {
 
 fn text(value: &HeaderValue) -> Result<String, Status> {
     let invalid = || Status::bad_request("an impersonation header is no UTF-8");
-    std::str::from_utf8(value.as_bytes()).map(str::to_owned).map_err(|_| invalid())
+    std::str::from_utf8(value.as_bytes())
+        .map(str::to_owned)
+        .map_err(|_| invalid())
 }

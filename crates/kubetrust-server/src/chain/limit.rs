@@ -22,9 +22,12 @@ pub struct Slot(#[expect(dead_code, reason = "holding it is all it is for")] Opt
 
 impl InFlight {
     /// At most so many reads and writes at once.
-    #[must_use] 
+    #[must_use]
     pub fn new(reads: usize, writes: usize) -> Self {
-        Self { reads: Arc::new(Semaphore::new(reads)), writes: Arc::new(Semaphore::new(writes)) }
+        Self {
+            reads: Arc::new(Semaphore::new(reads)),
+            writes: Arc::new(Semaphore::new(writes)),
+        }
     }
 
     /// A place for a request; 429 where there is none. `system:masters` are never turned away: they are who repairs it.
@@ -37,7 +40,10 @@ impl InFlight {
         match Arc::clone(limit).try_acquire_owned() {
             Ok(permit) => Ok(Slot(Some(permit))),
             Err(_) if request.identity().user.in_group(MASTERS) => Ok(Slot(None)),
-            Err(_) => Err(Status::too_many_requests("Too many requests, please try again later.", 1)),
+            Err(_) => Err(Status::too_many_requests(
+                "Too many requests, please try again later.",
+                1,
+            )),
         }
     }
 }

@@ -37,7 +37,10 @@ type Seen = (&'static Resource, Kind, Arc<Object>);
 pub(super) async fn run(registry: Registry, stop: watch::Receiver<bool>) {
     let (sender, mut changes) = mpsc::channel::<Seen>(WAITING);
     let mut storages: Vec<&str> = Vec::new();
-    for resource in TABLE.iter().filter(|resource| resource.kept == Kept::Stored && resource.plural != "events") {
+    for resource in TABLE
+        .iter()
+        .filter(|resource| resource.kept == Kept::Stored && resource.plural != "events")
+    {
         if storages.contains(&resource.storage) {
             continue;
         }
@@ -84,7 +87,9 @@ impl Place {
     }
 
     fn target(&self) -> Option<Target> {
-        let resource = TABLE.iter().find(|resource| resource.group == self.group && resource.plural == self.plural)?;
+        let resource = TABLE
+            .iter()
+            .find(|resource| resource.group == self.group && resource.plural == self.plural)?;
         Some(Target::object(resource, &self.namespace, &self.name))
     }
 }
@@ -122,7 +127,10 @@ impl Owners {
             return self.gone(&place);
         }
         self.alive.insert(place.uid.clone(), place.clone());
-        let owners: Vec<String> = meta::owner_references(&value).iter().map(|owner| uid_of(owner).to_owned()).collect();
+        let owners: Vec<String> = meta::owner_references(&value)
+            .iter()
+            .map(|owner| uid_of(owner).to_owned())
+            .collect();
         for uid in &owners {
             self.dependents.entry(uid.clone()).or_default().insert(place.clone());
         }
@@ -130,7 +138,11 @@ impl Owners {
         if !owners.is_empty() {
             work.push(Work::Collect(place.clone()));
         }
-        for former in self.owned_by.insert(place.uid.clone(), owners.clone()).unwrap_or_default() {
+        for former in self
+            .owned_by
+            .insert(place.uid.clone(), owners.clone())
+            .unwrap_or_default()
+        {
             if !owners.contains(&former) {
                 work.extend(self.let_go(&former, &place));
             }
@@ -205,20 +217,34 @@ fn uid_of(owner: &Value) -> &str {
 
 /// Whether an owner that is named is there.
 fn exists(registry: &Registry, dependent: &Target, owner: &Value) -> bool {
-    let (api_version, kind) = (owner["apiVersion"].as_str().unwrap_or_default(), owner["kind"].as_str().unwrap_or_default());
+    let (api_version, kind) = (
+        owner["apiVersion"].as_str().unwrap_or_default(),
+        owner["kind"].as_str().unwrap_or_default(),
+    );
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
-    let Some(resource) = TABLE.iter().find(|resource| resource.kept == Kept::Stored && resource.kind == kind && resource.group == group) else {
+    let Some(resource) = TABLE
+        .iter()
+        .find(|resource| resource.kept == Kept::Stored && resource.kind == kind && resource.group == group)
+    else {
         // What we do not know may well be there, on an extension server.
         return true;
     };
-    let namespace = if resource.scope == kubetrust_api::resource::Scope::Namespaced { dependent.namespace.as_str() } else { "" };
+    let namespace = if resource.scope == kubetrust_api::resource::Scope::Namespaced {
+        dependent.namespace.as_str()
+    } else {
+        ""
+    };
     let target = Target::object(resource, namespace, owner["name"].as_str().unwrap_or_default());
-    registry.cached(&target).is_some_and(|found| Some(meta::uid(&found.value())) == owner["uid"].as_str())
+    registry
+        .cached(&target)
+        .is_some_and(|found| Some(meta::uid(&found.value())) == owner["uid"].as_str())
 }
 
 async fn collect(registry: &Registry, place: &Place) -> Result<(), Status> {
     registry.cache().fresh().await?;
-    let Some((target, value)) = current(registry, place) else { return Ok(()) };
+    let Some((target, value)) = current(registry, place) else {
+        return Ok(());
+    };
     let owners = meta::owner_references(&value);
     let (there, gone): (Vec<&Value>, Vec<&Value>) = owners.iter().partition(|owner| exists(registry, &target, owner));
     if gone.is_empty() || meta::deletion_timestamp(&value).is_some() {
@@ -235,16 +261,22 @@ async fn collect(registry: &Registry, place: &Place) -> Result<(), Status> {
 /// Removes the dependents that block, then the finalizer once none is left.
 async fn foreground(registry: &Registry, owners: &Owners, place: &Place) -> Result<(), Status> {
     registry.cache().fresh().await?;
-    let Some((target, _)) = current(registry, place) else { return Ok(()) };
+    let Some((target, _)) = current(registry, place) else {
+        return Ok(());
+    };
     let mut blocking = 0;
     for dependent in owners.of(&place.uid) {
-        let Some((dependent_target, value)) = current(registry, dependent) else { continue };
-        let (own, others): (Vec<&Value>, Vec<&Value>) =
-            meta::owner_references(&value).iter().partition(|owner| uid_of(owner) == place.uid);
+        let Some((dependent_target, value)) = current(registry, dependent) else {
+            continue;
+        };
+        let (own, others): (Vec<&Value>, Vec<&Value>) = meta::owner_references(&value)
+            .iter()
+            .partition(|owner| uid_of(owner) == place.uid);
         if own.is_empty() {
             continue;
         }
-        let stays = |owner: &&Value| !owners.waiting.contains(uid_of(owner)) && exists(registry, &dependent_target, owner);
+        let stays =
+            |owner: &&Value| !owners.waiting.contains(uid_of(owner)) && exists(registry, &dependent_target, owner);
         if others.iter().any(stays) {
             // Someone else needs it still.
             disown(registry, &dependent_target, |owner| owner == place.uid).await?;
@@ -265,9 +297,13 @@ async fn foreground(registry: &Registry, owners: &Owners, place: &Place) -> Resu
 /// Takes the owner out of its dependents, then the finalizer off the owner.
 async fn orphan(registry: &Registry, owners: &Owners, place: &Place) -> Result<(), Status> {
     registry.cache().fresh().await?;
-    let Some((target, _)) = current(registry, place) else { return Ok(()) };
+    let Some((target, _)) = current(registry, place) else {
+        return Ok(());
+    };
     for dependent in owners.of(&place.uid) {
-        let Some((dependent_target, _)) = current(registry, dependent) else { continue };
+        let Some((dependent_target, _)) = current(registry, dependent) else {
+            continue;
+        };
         disown(registry, &dependent_target, |owner| owner == place.uid).await?;
     }
     drop_finalizer(registry, &target, ORPHAN).await
@@ -297,8 +333,17 @@ async fn disown(registry: &Registry, target: &Target, owner: impl Fn(&str) -> bo
 
 async fn remove(registry: &Registry, target: &Target, uid: &str, propagation: Propagation) -> Result<(), Status> {
     let (user, admission) = (loopback(), Admission::default());
-    let writer = Writer { user: &user, admission: &admission, now: Timestamp::now(), dry_run: false };
-    let options = DeleteOptions { uid: Some(uid.to_owned()), propagation: Some(propagation), ..DeleteOptions::default() };
+    let writer = Writer {
+        user: &user,
+        admission: &admission,
+        now: Timestamp::now(),
+        dry_run: false,
+    };
+    let options = DeleteOptions {
+        uid: Some(uid.to_owned()),
+        propagation: Some(propagation),
+        ..DeleteOptions::default()
+    };
     match registry.delete(target, writer, &options).await {
         Err(status) if status.code == 404 => Ok(()),
         other => other.map(drop),
@@ -311,7 +356,10 @@ async fn drop_finalizer(registry: &Registry, target: &Target, finalizer: &str) -
             return Err(target.not_found());
         }
         let mut object = old.clone();
-        let kept: Vec<String> = meta::finalizers(old).filter(|each| *each != finalizer).map(str::to_owned).collect();
+        let kept: Vec<String> = meta::finalizers(old)
+            .filter(|each| *each != finalizer)
+            .map(str::to_owned)
+            .collect();
         meta::set_finalizers(&mut object, kept);
         meta::remove(&mut object, "resourceVersion");
         Ok(object)

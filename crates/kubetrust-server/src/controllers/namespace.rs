@@ -9,7 +9,6 @@ use kubetrust_api::status::Status;
 use tokio::sync::watch;
 use tracing::warn;
 
-use crate::stop::told;
 use super::queue::Queue;
 use crate::admission::Admission;
 use crate::bootstrap::{change_as_server, loopback};
@@ -18,6 +17,7 @@ use crate::registry::cache::Kind;
 use crate::registry::delete::{DeleteOptions, Propagation};
 use crate::registry::target::Target;
 use crate::registry::write::Writer;
+use crate::stop::told;
 
 /// How long to wait before a namespace is looked at again that something still holds.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -29,7 +29,11 @@ pub(super) async fn run(registry: Registry, stop: watch::Receiver<bool>) {
         let namespace = namespace.value();
         if kind != Kind::Deleted && meta::deletion_timestamp(&namespace).is_some() {
             // Each by itself: one that is held must not hold up the others.
-            tokio::spawn(terminate(registry.clone(), meta::name(&namespace).to_owned(), stop.clone()));
+            tokio::spawn(terminate(
+                registry.clone(),
+                meta::name(&namespace).to_owned(),
+                stop.clone(),
+            ));
         }
     }
 }
@@ -57,19 +61,33 @@ async fn empty(registry: &Registry, name: &str) -> Result<bool, Status> {
     let (user, admission) = (loopback(), Admission::default());
     let mut left = 0;
     let mut seen: Vec<&str> = Vec::new();
-    for resource in TABLE.iter().filter(|resource| resource.scope == Scope::Namespaced && resource.kept == Kept::Stored) {
+    for resource in TABLE
+        .iter()
+        .filter(|resource| resource.scope == Scope::Namespaced && resource.kept == Kept::Stored)
+    {
         if seen.contains(&resource.storage) {
             continue;
         }
         seen.push(resource.storage);
-        let Some(table) = registry.cache().table(resource.storage) else { continue };
+        let Some(table) = registry.cache().table(resource.storage) else {
+            continue;
+        };
         let prefix = [table.prefix().as_ref(), name.as_bytes(), b"/"].concat();
         for (_, object) in table.snapshot(&prefix, None, 0).items {
             let value = object.value();
             let target = Target::object(resource, name, meta::name(&value));
-            let writer = Writer { user: &user, admission: &admission, now: Timestamp::now(), dry_run: false };
+            let writer = Writer {
+                user: &user,
+                admission: &admission,
+                now: Timestamp::now(),
+                dry_run: false,
+            };
             // Nothing here will run to its end: pods get no grace where there is no kubelet to give it.
-            let options = DeleteOptions { grace: Some(0), propagation: Some(Propagation::Background), ..DeleteOptions::default() };
+            let options = DeleteOptions {
+                grace: Some(0),
+                propagation: Some(Propagation::Background),
+                ..DeleteOptions::default()
+            };
             match registry.delete(&target, writer, &options).await {
                 Ok(_) => {}
                 Err(status) if status.code == 404 => {}
@@ -83,7 +101,10 @@ async fn empty(registry: &Registry, name: &str) -> Result<bool, Status> {
 
 async fn finalize(registry: &Registry, name: &str) -> Result<(), Status> {
     let namespaces = resource::lookup("", "v1", "namespaces").ok_or_else(Status::no_such_path)?;
-    let target = Target { subresource: namespaces.subresource("finalize"), ..Target::object(namespaces, "", name) };
+    let target = Target {
+        subresource: namespaces.subresource("finalize"),
+        ..Target::object(namespaces, "", name)
+    };
     change_as_server(registry, &target, Timestamp::now(), |old| {
         if old.is_null() {
             return Err(target.not_found());

@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::stop::told;
 use crate::registry::Registry;
 use crate::registry::cache::{Kind, Subscription};
 use crate::registry::object::Object;
+use crate::stop::told;
 
 /// How long to wait before a table is read anew after the watch of it ended.
 const AGAIN: Duration = Duration::from_millis(100);

@@ -29,7 +29,9 @@ pub struct Live {
 /// Writes a backup into a file of the store's folder, and answers which.
 pub async fn take(server: &ApiServer) -> Result<Reply, Status> {
     let Some(live) = server.embedded.clone() else {
-        return Err(Status::bad_request("this server keeps its objects in etcd: take a snapshot of etcd"));
+        return Err(Status::bad_request(
+            "this server keeps its objects in etcd: take a snapshot of etcd",
+        ));
     };
     let folder = live.folder.join(FOLDER);
     let name = format!("{}.backup", crate::registry::write::new_uid());
@@ -43,7 +45,10 @@ pub async fn take(server: &ApiServer) -> Result<Reply, Status> {
         error!(%reason, "the backup failed");
         Status::internal("the backup failed; the server's log says why")
     };
-    let (file, summary) = written.await.map_err(|error| failed(error.to_string()))?.map_err(failed)?;
+    let (file, summary) = written
+        .await
+        .map_err(|error| failed(error.to_string()))?
+        .map_err(failed)?;
     let answer = json!({"file": file, "revision": summary.revision, "keys": summary.keys});
     Ok(respond::value(201, &answer, Encoding::Json))
 }

@@ -12,16 +12,26 @@ use crate::http::respond::{self, Reply};
 pub fn groups(server: &ApiServer, path: &str, headers: &HeaderMap) -> Result<Reply, Status> {
     for clause in accept::clauses(headers) {
         if let Some(form) = aggregated(&clause) {
-            let document =
-                if path == "/api" { discovery::aggregated_core(form) } else { discovery::aggregated_groups(form, &[]) };
+            let document = if path == "/api" {
+                discovery::aggregated_core(form)
+            } else {
+                discovery::aggregated_groups(form, &[])
+            };
             return Ok(respond::bytes(200, form.content_type(), document.to_string()));
         }
-        if matches!(clause.media_type, "application/json" | "application/yaml" | "*/*" | "application/*") {
+        if matches!(
+            clause.media_type,
+            "application/json" | "application/yaml" | "*/*" | "application/*"
+        ) {
             break;
         }
     }
     let encoding = accept::negotiate(headers, false)?.encoding;
-    let document = if path == "/api" { discovery::core_versions(&server.address) } else { discovery::groups(&[]) };
+    let document = if path == "/api" {
+        discovery::core_versions(&server.address)
+    } else {
+        discovery::groups(&[])
+    };
     Ok(respond::value(200, &document, encoding))
 }
 
@@ -35,7 +45,9 @@ pub fn group(path: &str, headers: &HeaderMap) -> Result<Reply, Status> {
         ["apis", group, version] if !group.is_empty() => discovery::resources(group, version),
         _ => None,
     };
-    document.map(|document| respond::value(200, &document, encoding)).ok_or_else(Status::no_such_path)
+    document
+        .map(|document| respond::value(200, &document, encoding))
+        .ok_or_else(Status::no_such_path)
 }
 
 /// The aggregated form that a clause of `Accept` asks for.

@@ -19,22 +19,50 @@ struct Check {
 
 /// Every check, in the order that they are shown in.
 const CHECKS: [Check; 4] = [
-    Check { name: "ping", alive: true, holds: |_| Ok(()) },
-    Check { name: "etcd", alive: true, holds: store },
-    Check { name: "poststarthook/rbac/bootstrap-roles", alive: false, holds: started },
-    Check { name: "shutdown", alive: false, holds: shutdown },
+    Check {
+        name: "ping",
+        alive: true,
+        holds: |_| Ok(()),
+    },
+    Check {
+        name: "etcd",
+        alive: true,
+        holds: store,
+    },
+    Check {
+        name: "poststarthook/rbac/bootstrap-roles",
+        alive: false,
+        holds: started,
+    },
+    Check {
+        name: "shutdown",
+        alive: false,
+        holds: shutdown,
+    },
 ];
 
 fn store(server: &ApiServer) -> Result<(), String> {
-    if server.health.store.load(Ordering::Relaxed) { Ok(()) } else { Err("the store does not answer".into()) }
+    if server.health.store.load(Ordering::Relaxed) {
+        Ok(())
+    } else {
+        Err("the store does not answer".into())
+    }
 }
 
 fn started(server: &ApiServer) -> Result<(), String> {
-    if server.health.started.load(Ordering::Acquire) { Ok(()) } else { Err("not finished".into()) }
+    if server.health.started.load(Ordering::Acquire) {
+        Ok(())
+    } else {
+        Err("not finished".into())
+    }
 }
 
 fn shutdown(server: &ApiServer) -> Result<(), String> {
-    if *server.stop.borrow() { Err("process is shutting down".into()) } else { Ok(()) }
+    if *server.stop.borrow() {
+        Err("process is shutting down".into())
+    } else {
+        Ok(())
+    }
 }
 
 /// What the checks ask.
@@ -78,7 +106,10 @@ impl Health {
             };
         }
         for unknown in excluded {
-            let _ = writeln!(report, "warn: some health checks cannot be excluded: no matches for {unknown:?}");
+            let _ = writeln!(
+                report,
+                "warn: some health checks cannot be excluded: no matches for {unknown:?}"
+            );
         }
         let endpoint = endpoint.trim_start_matches('/');
         if !failed.is_empty() {

@@ -7,7 +7,12 @@ use crate::http::respond::{self, Reply};
 
 /// `/.well-known/openid-configuration`; 404 where the issuer is no https URL.
 pub fn configuration(server: &ApiServer) -> Result<Reply, Status> {
-    let document = server.issuer.load().configuration.clone().ok_or_else(Status::no_such_path)?;
+    let document = server
+        .issuer
+        .load()
+        .configuration
+        .clone()
+        .ok_or_else(Status::no_such_path)?;
     Ok(respond::bytes(200, "application/json", document))
 }
 

@@ -44,12 +44,16 @@ struct Asked<'a> {
 /// Every path that is no resource. Who is allowed what of them is the authorizers' matter.
 pub const ROUTES: [Route; 12] = [
     leaf("/", |asked| Ok(root(asked.server))),
-    leaf("/.well-known/openid-configuration", |asked| issuer::configuration(asked.server)),
+    leaf("/.well-known/openid-configuration", |asked| {
+        issuer::configuration(asked.server)
+    }),
     tree("/api", discovered),
     tree("/apis", discovered),
     tree("/healthz", |asked| Ok(health(asked, "/healthz"))),
     tree("/livez", |asked| Ok(health(asked, "/livez"))),
-    leaf("/metrics", |asked| Ok(respond::bytes(200, METRICS, asked.server.metrics.text(asked.server)))),
+    leaf("/metrics", |asked| {
+        Ok(respond::bytes(200, METRICS, asked.server.metrics.text(asked.server)))
+    }),
     leaf("/openapi/v2", |asked| openapi::v2(asked.headers)),
     tree("/openapi/v3", |asked| match asked.below {
         "" => Ok(openapi::v3_index()),
@@ -57,18 +61,28 @@ pub const ROUTES: [Route; 12] = [
     }),
     leaf("/openid/v1/jwks", |asked| Ok(issuer::keys(asked.server))),
     tree("/readyz", |asked| Ok(health(asked, "/readyz"))),
-    leaf("/version", |_| Ok(respond::value(200, &version::version(), accept::Encoding::Json))),
+    leaf("/version", |_| {
+        Ok(respond::value(200, &version::version(), accept::Encoding::Json))
+    }),
 ];
 
 /// The paths among them that are posted to: each makes a backup.
 pub const POSTED: [&str; 1] = [backup::PATH];
 
 const fn leaf(path: &'static str, answer: fn(&Asked<'_>) -> Result<Reply, Status>) -> Route {
-    Route { path, has_children: false, answer }
+    Route {
+        path,
+        has_children: false,
+        answer,
+    }
 }
 
 const fn tree(path: &'static str, answer: fn(&Asked<'_>) -> Result<Reply, Status>) -> Route {
-    Route { path, has_children: true, answer }
+    Route {
+        path,
+        has_children: true,
+        answer,
+    }
 }
 
 impl Route {
@@ -109,7 +123,13 @@ pub async fn serve(server: &ApiServer, request: Authorized, record: &Record) -> 
     };
     let found = ROUTES.iter().find_map(|route| Some((route, route.below(path)?)));
     let (route, below) = found.ok_or_else(Status::no_such_path)?;
-    (route.answer)(&Asked { server, headers: &received.head.headers, query: &received.info.query, path, below })
+    (route.answer)(&Asked {
+        server,
+        headers: &received.head.headers,
+        query: &received.info.query,
+        path,
+        below,
+    })
 }
 
 fn discovered(asked: &Asked<'_>) -> Result<Reply, Status> {
@@ -120,14 +140,24 @@ fn discovered(asked: &Asked<'_>) -> Result<Reply, Status> {
 }
 
 fn health(asked: &Asked<'_>, endpoint: &str) -> Reply {
-    asked.server.health.serve(asked.server, endpoint, asked.below, asked.query)
+    asked
+        .server
+        .health
+        .serve(asked.server, endpoint, asked.below, asked.query)
 }
 
 /// The paths that there are, as `kubectl get --raw /` shows them.
 fn root(server: &ApiServer) -> Reply {
-    let mut paths: Vec<String> = ROUTES.iter().map(|route| route.path.to_owned()).filter(|path| path != "/").collect();
+    let mut paths: Vec<String> = ROUTES
+        .iter()
+        .map(|route| route.path.to_owned())
+        .filter(|path| path != "/")
+        .collect();
     paths.extend(["/api/v1", "/apis/", "/openapi/v3/"].map(str::to_owned));
-    for resource in kubetrust_api::resource::TABLE.iter().filter(|resource| !resource.group.is_empty()) {
+    for resource in kubetrust_api::resource::TABLE
+        .iter()
+        .filter(|resource| !resource.group.is_empty())
+    {
         paths.push(format!("/apis/{}", resource.group));
         paths.push(format!("/apis/{}/{}", resource.group, resource.version));
     }

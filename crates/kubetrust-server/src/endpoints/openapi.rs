@@ -23,11 +23,15 @@ pub fn v2(headers: &HeaderMap) -> Result<Reply, Status> {
             return Ok(packed(openapi::v2(), "application/json", headers));
         }
     }
-    if headers.contains_key(http::header::ACCEPT) { Err(accept::not_acceptable()) } else { Ok(packed(openapi::v2(), "application/json", headers)) }
+    if headers.contains_key(http::header::ACCEPT) {
+        Err(accept::not_acceptable())
+    } else {
+        Ok(packed(openapi::v2(), "application/json", headers))
+    }
 }
 
 /// `/openapi/v3`: which documents there are.
-#[must_use] 
+#[must_use]
 pub fn v3_index() -> Reply {
     respond::value(200, &openapi::v3_index(&[]), Encoding::Json)
 }
@@ -43,12 +47,16 @@ fn packed(document: &'static Packed, media_type: &'static str, headers: &HeaderM
     let gzip = respond::takes_gzip(headers);
     let mut reply = if gzip {
         let mut reply = respond::bytes(200, media_type, document.gzip());
-        reply.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        reply
+            .headers_mut()
+            .insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         reply
     } else {
         respond::bytes(200, media_type, document.plain())
     };
-    reply.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    reply
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", document.hash())) {
         reply.headers_mut().insert(ETAG, tag);
     }

@@ -15,9 +15,9 @@ use crate::ApiServer;
 use crate::audit::Record;
 use crate::chain::{Authorized, Identity, Received};
 use crate::http::accept::{self, Form};
+use crate::http::body;
 use crate::http::query::Query;
 use crate::http::respond::{self, Reply, Style};
-use crate::http::body;
 use crate::registry::delete::{DeleteOptions, Deleted, dry_run};
 use crate::registry::options::ListOptions;
 use crate::registry::parts;
@@ -50,16 +50,30 @@ pub struct Call<'a> {
 pub async fn serve(server: &ApiServer, request: Authorized, record: &Record) -> Result<Reply, Status> {
     let mut warnings: Vec<String> = request.warnings().iter().map(ToString::to_string).collect();
     let (received, identity) = request.into_parts();
-    let Received { head, body, info, now, .. } = received;
+    let Received {
+        head, body, info, now, ..
+    } = received;
     let attributes = info.resource().ok_or_else(Status::no_such_path)?;
     let target = Target::of(attributes)?;
     // The events of a watch carry one object each.
     let many = matches!(attributes.verb.as_str(), "list" | "deletecollection");
     let style = Style::of(accept::negotiate(&head.headers, many)?, &info.query, now)?;
     let verb = attributes.verb.clone();
-    let mut call = Call { server, target, identity, style, query: info.query, headers: head.headers, record, warnings: Vec::new() };
+    let mut call = Call {
+        server,
+        target,
+        identity,
+        style,
+        query: info.query,
+        headers: head.headers,
+        record,
+        warnings: Vec::new(),
+    };
     // A subresource of the resource's own kind changes a part of the object: the verbs are the same. A log is none.
-    let is_part = call.target.subresource.is_none_or(|subresource| subresource.kind == call.target.resource.kind && !subresource.connects);
+    let is_part = call
+        .target
+        .subresource
+        .is_none_or(|subresource| subresource.kind == call.target.resource.kind && !subresource.connects);
     let mut reply = if !is_part || call.target.resource.kept != Kept::Stored {
         subresources::serve(&mut call, &verb, body).await?
     } else {
@@ -86,10 +100,19 @@ impl Call<'_> {
         let mut faults = Vec::new();
         let dry_run = dry_run(self.query.all("dryRun"), &mut faults);
         if !faults.is_empty() {
-            let kind = if self.query.has("fieldManager") { "PatchOptions" } else { "CreateOptions" };
+            let kind = if self.query.has("fieldManager") {
+                "PatchOptions"
+            } else {
+                "CreateOptions"
+            };
             return Err(Status::invalid("meta.k8s.io", kind, "", faults));
         }
-        Ok(Writer { user: &self.identity.user, admission: &self.server.admission, now: self.style.now, dry_run })
+        Ok(Writer {
+            user: &self.identity.user,
+            admission: &self.server.admission,
+            now: self.style.now,
+            dry_run,
+        })
     }
 
     async fn get(&self) -> Result<Reply, Status> {
@@ -108,7 +131,12 @@ impl Call<'_> {
         let options = ListOptions::for_watch(&self.query)?;
         let selection = Selection::of(self.target.resource, &self.query, &self.target.name)?;
         let watch = self.server.registry.watch(&self.target, &options, selection).await?;
-        Ok(respond::watch(self.target.resource, watch, self.style, self.server.stop.clone()))
+        Ok(respond::watch(
+            self.target.resource,
+            watch,
+            self.style,
+            self.server.stop.clone(),
+        ))
     }
 
     async fn create(&mut self, incoming: hyper::body::Incoming) -> Result<Reply, Status> {
@@ -118,7 +146,11 @@ impl Call<'_> {
         let resource = self.target.resource;
         let expected = Expected::built_in(resource.group, resource.version, resource.kind);
         let object = self.decoded(&body::read(incoming).await?, expected)?;
-        let object = self.server.registry.create(&self.target, self.writer()?, object).await?;
+        let object = self
+            .server
+            .registry
+            .create(&self.target, self.writer()?, object)
+            .await?;
         Ok(respond::object(201, self.target.resource, &object, self.style))
     }
 
@@ -129,7 +161,11 @@ impl Call<'_> {
         let resource = self.target.resource;
         let expected = Expected::built_in(resource.group, resource.version, resource.kind);
         let object = self.decoded(&body::read(incoming).await?, expected)?;
-        let updated = self.server.registry.update(&self.target, self.writer()?, |_| Ok(object.clone())).await?;
+        let updated = self
+            .server
+            .registry
+            .update(&self.target, self.writer()?, |_| Ok(object.clone()))
+            .await?;
         let code = if updated.created { 201 } else { 200 };
         Ok(respond::object(code, self.target.resource, &updated.object, self.style))
     }
@@ -167,14 +203,22 @@ impl Call<'_> {
             return Err(Status::method_not_allowed());
         }
         let options = self.delete_options(&body::read(incoming).await?)?;
-        let deleted = self.server.registry.delete(&self.target, self.writer()?, &options).await?;
+        let deleted = self
+            .server
+            .registry
+            .delete(&self.target, self.writer()?, &options)
+            .await?;
         match deleted {
             Deleted::Marked(object) => Ok(respond::object(200, self.target.resource, &object, self.style)),
             Deleted::Gone(object) if parts::returns_deleted(self.target.resource) => {
                 Ok(respond::object(200, self.target.resource, &object, self.style))
             }
             Deleted::Gone(object) => {
-                let status = success(self.target.resource, &self.target.name, object.value()["metadata"]["uid"].as_str());
+                let status = success(
+                    self.target.resource,
+                    &self.target.name,
+                    object.value()["metadata"]["uid"].as_str(),
+                );
                 Ok(respond::value(200, &status, self.style.wanted.encoding))
             }
         }
@@ -188,9 +232,18 @@ impl Call<'_> {
         let options = self.delete_options(&body::read(incoming).await?)?;
         let list = ListOptions::for_list(&self.query)?;
         let selection = Selection::of(self.target.resource, &self.query, &self.target.name)?;
-        let deleted =
-            self.server.registry.delete_collection(&self.target, self.writer()?, &options, &list, &selection).await?;
-        let style = Style { wanted: accept::Wanted { form: Form::Object, ..self.style.wanted }, ..self.style };
+        let deleted = self
+            .server
+            .registry
+            .delete_collection(&self.target, self.writer()?, &options, &list, &selection)
+            .await?;
+        let style = Style {
+            wanted: accept::Wanted {
+                form: Form::Object,
+                ..self.style.wanted
+            },
+            ..self.style
+        };
         Ok(respond::list(self.target.resource, deleted, style))
     }
 
@@ -223,7 +276,9 @@ impl Call<'_> {
                 let object = protobuf::decode(body).map_err(|fault| Status::bad_request(fault.to_string()))?;
                 Ok((Cow::Owned(object.to_string().into_bytes()), decode::Encoding::Json))
             }
-            _ => Err(unsupported("application/json, application/yaml, application/vnd.kubernetes.protobuf")),
+            _ => Err(unsupported(
+                "application/json, application/yaml, application/vnd.kubernetes.protobuf",
+            )),
         }
     }
 
@@ -254,7 +309,12 @@ impl Call<'_> {
             }
             DeleteOptions::of(&Value::Object(value))?
         } else {
-            let expected = Expected { group: "", version: "v1", kind: "DeleteOptions", schema: None };
+            let expected = Expected {
+                group: "",
+                version: "v1",
+                kind: "DeleteOptions",
+                schema: None,
+            };
             let (text, encoding) = self.readable(text)?;
             let decoded = decode::object(&text, encoding, expected, FieldValidation::Ignore)?;
             self.record.request_object(&decoded.object);
@@ -285,7 +345,7 @@ fn unsupported(accepted: &str) -> Status {
 }
 
 /// A `Status` that says it worked.
-#[must_use] 
+#[must_use]
 pub fn success(resource: &Resource, name: &str, uid: Option<&str>) -> Value {
     let mut details = serde_json::Map::new();
     details.insert("name".into(), name.into());

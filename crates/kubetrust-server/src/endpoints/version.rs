@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 pub const KUBERNETES: (&str, &str, &str) = ("1", "36", "v1.36.0");
 
 /// `version.Info`, with our own version as build metadata.
-#[must_use] 
+#[must_use]
 pub fn version() -> Value {
     let (major, minor, release) = KUBERNETES;
     json!({

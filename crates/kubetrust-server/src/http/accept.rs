@@ -42,7 +42,7 @@ pub struct Wanted {
 
 impl Encoding {
     /// The media type.
-    #[must_use] 
+    #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
@@ -63,9 +63,12 @@ pub struct Clause<'a> {
 
 impl Clause<'_> {
     /// The value of a parameter.
-    #[must_use] 
+    #[must_use]
     pub fn parameter(&self, name: &str) -> &str {
-        self.parameters.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
+        self.parameters
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map_or("", |(_, value)| value)
     }
 }
 
@@ -97,7 +100,11 @@ fn clause(text: &str) -> Option<Clause<'_>> {
             parameters.push((key, value));
         }
     }
-    (quality > 0.0).then_some(Clause { media_type, parameters, quality })
+    (quality > 0.0).then_some(Clause {
+        media_type,
+        parameters,
+        quality,
+    })
 }
 
 /// What to answer with; 406 where the client takes nothing that is spoken here.
@@ -105,7 +112,10 @@ pub fn negotiate(headers: &HeaderMap, list: bool) -> Result<Wanted, Status> {
     if !headers.contains_key(ACCEPT) {
         return Ok(Wanted::default());
     }
-    clauses(headers).iter().find_map(|clause| wanted(clause, list)).ok_or_else(not_acceptable)
+    clauses(headers)
+        .iter()
+        .find_map(|clause| wanted(clause, list))
+        .ok_or_else(not_acceptable)
 }
 
 fn wanted(clause: &Clause<'_>, list: bool) -> Option<Wanted> {
@@ -123,11 +133,15 @@ fn wanted(clause: &Clause<'_>, list: bool) -> Option<Wanted> {
         "PartialObjectMetadataList" if meta && list => Form::Metadata,
         _ => return None,
     };
-    Some(Wanted { encoding, form, pretty: clause.parameter("pretty") == "1" })
+    Some(Wanted {
+        encoding,
+        form,
+        pretty: clause.parameter("pretty") == "1",
+    })
 }
 
 /// 406, as upstream words it.
-#[must_use] 
+#[must_use]
 pub fn not_acceptable() -> Status {
     Status::new(
         406,
@@ -149,18 +163,54 @@ mod tests {
     #[test]
     fn the_best_form_that_is_spoken_is_chosen() {
         let json = Wanted::default();
-        let table = Wanted { form: Form::Table, ..json };
+        let table = Wanted {
+            form: Form::Table,
+            ..json
+        };
         for (accept, list, want) in [
             ("application/json", false, Some(json)),
             ("*/*", false, Some(json)),
-            ("application/yaml", false, Some(Wanted { encoding: Encoding::Yaml, ..json })),
-            ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", true, Some(table)),
-            ("application/json;as=Table;v=v7;g=meta.k8s.io,application/json", true, Some(json)),
-            ("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", true, Some(Wanted { form: Form::Metadata, ..json })),
-            ("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", true, None),
+            (
+                "application/yaml",
+                false,
+                Some(Wanted {
+                    encoding: Encoding::Yaml,
+                    ..json
+                }),
+            ),
+            (
+                "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
+                true,
+                Some(table),
+            ),
+            (
+                "application/json;as=Table;v=v7;g=meta.k8s.io,application/json",
+                true,
+                Some(json),
+            ),
+            (
+                "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
+                true,
+                Some(Wanted {
+                    form: Form::Metadata,
+                    ..json
+                }),
+            ),
+            (
+                "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+                true,
+                None,
+            ),
             ("application/vnd.kubernetes.protobuf,application/json", true, Some(json)),
             ("application/vnd.kubernetes.protobuf", true, None),
-            ("application/json;q=0.1,application/yaml;q=0.9", false, Some(Wanted { encoding: Encoding::Yaml, ..json })),
+            (
+                "application/json;q=0.1,application/yaml;q=0.9",
+                false,
+                Some(Wanted {
+                    encoding: Encoding::Yaml,
+                    ..json
+                }),
+            ),
             ("application/json;q=0", false, None),
             ("", false, None),
             (";;;=,,", false, None),

@@ -45,7 +45,7 @@ impl Answer {
     }
 
     /// In pieces that are not copied before they are sent.
-    #[must_use] 
+    #[must_use]
     pub fn pieces(pieces: VecDeque<Bytes>) -> Self {
         let left = pieces.iter().map(|piece| piece.len() as u64).sum();
         Self::Pieces { pieces, left }

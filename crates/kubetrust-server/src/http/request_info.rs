@@ -48,20 +48,30 @@ impl RequestInfo {
         if uri.path().len() > MAX_PATH || uri.query().is_some_and(|query| query.len() > MAX_QUERY) {
             return Err(BadLine::TooLong);
         }
-        let path = percent_decode_str(uri.path()).decode_utf8().map_err(|_| BadLine::Malformed)?.into_owned();
+        let path = percent_decode_str(uri.path())
+            .decode_utf8()
+            .map_err(|_| BadLine::Malformed)?
+            .into_owned();
         if path.contains('\0') || !path.starts_with('/') {
             return Err(BadLine::Malformed);
         }
         let query = Query::parse(uri.query().unwrap_or_default());
         let attributes = match resource_attributes(method, &path, &query)? {
             Some(resource) => Attributes::Resource(resource),
-            None => Attributes::NonResource { verb: method.as_str().to_ascii_lowercase(), path: path.clone() },
+            None => Attributes::NonResource {
+                verb: method.as_str().to_ascii_lowercase(),
+                path: path.clone(),
+            },
         };
-        Ok(Self { path, query, attributes })
+        Ok(Self {
+            path,
+            query,
+            attributes,
+        })
     }
 
     /// The resource's attributes, for a request of the API.
-    #[must_use] 
+    #[must_use]
     pub fn resource(&self) -> Option<&ResourceAttributes> {
         match &self.attributes {
             Attributes::Resource(resource) => Some(resource),
@@ -70,20 +80,23 @@ impl RequestInfo {
     }
 
     /// Whether it may stay open for as long as it likes: such requests are outside the in-flight limits.
-    #[must_use] 
+    #[must_use]
     pub fn is_long_running(&self) -> bool {
         match &self.attributes {
             Attributes::Resource(resource) => {
                 resource.verb == "watch"
                     || resource.verb == "proxy"
-                    || matches!(resource.subresource.as_str(), "attach" | "exec" | "log" | "portforward" | "proxy")
+                    || matches!(
+                        resource.subresource.as_str(),
+                        "attach" | "exec" | "log" | "portforward" | "proxy"
+                    )
             }
             Attributes::NonResource { .. } => false,
         }
     }
 
     /// Whether it only reads, as in-flight limits and audit see it.
-    #[must_use] 
+    #[must_use]
     pub fn is_read_only(&self) -> bool {
         matches!(self.attributes.verb(), "get" | "list" | "watch" | "head" | "options")
     }
@@ -98,7 +111,10 @@ fn resource_attributes(method: &Method, path: &str, query: &Query) -> Result<Opt
         _ => return Ok(None),
     };
     // Beyond this point the path names objects: no segment may be one that some other server would resolve.
-    if parts.iter().any(|part| part.is_empty() || *part == "." || *part == "..") {
+    if parts
+        .iter()
+        .any(|part| part.is_empty() || *part == "." || *part == "..")
+    {
         return Err(BadLine::Malformed);
     }
     parts.remove(0);
@@ -181,8 +197,16 @@ fn select(attributes: &mut ResourceAttributes, query: &Query) {
 }
 
 fn of_term(term: &field::Term) -> Requirement {
-    let operator = if term.equal { Operator::Equals } else { Operator::NotEquals };
-    Requirement { key: term.field.clone(), operator, values: vec![term.value.clone()] }
+    let operator = if term.equal {
+        Operator::Equals
+    } else {
+        Operator::NotEquals
+    };
+    Requirement {
+        key: term.field.clone(),
+        operator,
+        values: vec![term.value.clone()],
+    }
 }
 
 fn of_requirement(requirement: &label::Requirement) -> Requirement {
@@ -196,7 +220,11 @@ fn of_requirement(requirement: &label::Requirement) -> Requirement {
         label::Operator::Exists => Operator::Exists,
         label::Operator::DoesNotExist => Operator::DoesNotExist,
     };
-    Requirement { key: requirement.key.clone(), operator, values: requirement.values.clone() }
+    Requirement {
+        key: requirement.key.clone(),
+        operator,
+        values: requirement.values.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -207,9 +235,18 @@ mod tests {
         let method: Method = method.parse().unwrap();
         match RequestInfo::of(&method, &uri.parse().unwrap()) {
             Err(bad) => format!("{bad:?}"),
-            Ok(RequestInfo { attributes: Attributes::NonResource { verb, path }, .. }) => format!("{verb} {path}"),
-            Ok(RequestInfo { attributes: Attributes::Resource(a), .. }) => {
-                format!("{} {}/{} ns={} {}/{} {}", a.verb, a.group, a.version, a.namespace, a.resource, a.subresource, a.name)
+            Ok(RequestInfo {
+                attributes: Attributes::NonResource { verb, path },
+                ..
+            }) => format!("{verb} {path}"),
+            Ok(RequestInfo {
+                attributes: Attributes::Resource(a),
+                ..
+            }) => {
+                format!(
+                    "{} {}/{} ns={} {}/{} {}",
+                    a.verb, a.group, a.version, a.namespace, a.resource, a.subresource, a.name
+                )
             }
         }
     }
@@ -224,20 +261,44 @@ mod tests {
             ("GET", "/healthz", "get /healthz"),
             ("GET", "/api/v1/pods", "list /v1 ns= pods/ "),
             ("GET", "/api/v1/pods?watch=1", "watch /v1 ns= pods/ "),
-            ("GET", "/api/v1/pods?watch=true&fieldSelector=metadata.name%3Dx", "watch /v1 ns= pods/ x"),
+            (
+                "GET",
+                "/api/v1/pods?watch=true&fieldSelector=metadata.name%3Dx",
+                "watch /v1 ns= pods/ x",
+            ),
             ("GET", "/api/v1/pods?watch=false", "list /v1 ns= pods/ "),
             ("GET", "/api/v1/watch/pods", "watch /v1 ns= pods/ "),
             ("GET", "/api/v1/watch/namespaces/n/pods/p", "watch /v1 ns=n pods/ p"),
             ("GET", "/api/v1/namespaces", "list /v1 ns= namespaces/ "),
             ("GET", "/api/v1/namespaces/n", "get /v1 ns=n namespaces/ n"),
-            ("PUT", "/api/v1/namespaces/n/status", "update /v1 ns=n namespaces/status n"),
-            ("PUT", "/api/v1/namespaces/n/finalize", "update /v1 ns=n namespaces/finalize n"),
+            (
+                "PUT",
+                "/api/v1/namespaces/n/status",
+                "update /v1 ns=n namespaces/status n",
+            ),
+            (
+                "PUT",
+                "/api/v1/namespaces/n/finalize",
+                "update /v1 ns=n namespaces/finalize n",
+            ),
             ("GET", "/api/v1/namespaces/n/pods", "list /v1 ns=n pods/ "),
             ("HEAD", "/api/v1/namespaces/n/pods/p", "get /v1 ns=n pods/ p"),
-            ("DELETE", "/api/v1/namespaces/n/pods", "deletecollection /v1 ns=n pods/ "),
+            (
+                "DELETE",
+                "/api/v1/namespaces/n/pods",
+                "deletecollection /v1 ns=n pods/ ",
+            ),
             ("DELETE", "/api/v1/namespaces/n/pods/p", "delete /v1 ns=n pods/ p"),
-            ("POST", "/api/v1/namespaces/n/pods/p/exec", "create /v1 ns=n pods/exec p"),
-            ("PATCH", "/apis/apps/v1/namespaces/n/deployments/d/scale", "patch apps/v1 ns=n deployments/scale d"),
+            (
+                "POST",
+                "/api/v1/namespaces/n/pods/p/exec",
+                "create /v1 ns=n pods/exec p",
+            ),
+            (
+                "PATCH",
+                "/apis/apps/v1/namespaces/n/deployments/d/scale",
+                "patch apps/v1 ns=n deployments/scale d",
+            ),
             ("GET", "/api/v1/namespaces/n%2fpods%2Fp", "get /v1 ns=n pods/ p"),
             ("GET", "/api/v1/namespaces//pods", "Malformed"),
             ("GET", "/apis//v1/pods", "Malformed"),
@@ -257,8 +318,14 @@ mod tests {
     #[test]
     fn a_line_that_is_too_long_is_refused() {
         let path = format!("/{}", "a".repeat(MAX_PATH));
-        assert_eq!(RequestInfo::of(&Method::GET, &path.parse().unwrap()), Err(BadLine::TooLong));
+        assert_eq!(
+            RequestInfo::of(&Method::GET, &path.parse().unwrap()),
+            Err(BadLine::TooLong)
+        );
         let query = format!("/?{}", "a".repeat(MAX_QUERY + 1));
-        assert_eq!(RequestInfo::of(&Method::GET, &query.parse().unwrap()), Err(BadLine::TooLong));
+        assert_eq!(
+            RequestInfo::of(&Method::GET, &query.parse().unwrap()),
+            Err(BadLine::TooLong)
+        );
     }
 }

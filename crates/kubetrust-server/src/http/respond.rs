@@ -16,7 +16,6 @@ use kubetrust_api::resource::Resource;
 use kubetrust_api::status::Status;
 use serde_json::Value;
 
-use crate::stop::told;
 use super::accept::{Encoding, Form, Wanted};
 use super::body::Answer;
 use super::query::Query;
@@ -25,6 +24,7 @@ use crate::registry::convert;
 use crate::registry::list::List;
 use crate::registry::object::Object;
 use crate::registry::watch::{Watch, WatchEvent, bookmark};
+use crate::stop::told;
 
 /// Bodies from this size on are compressed for clients that take gzip (upstream's `defaultGzipThresholdBytes`).
 const GZIP_FROM: usize = 128 * 1024;
@@ -50,7 +50,11 @@ impl Style {
             "" | "Metadata" => Include::Metadata,
             "Object" => Include::Object,
             "None" => Include::None,
-            other => return Err(Status::bad_request(format!("unrecognized includeObject value: {other:?}"))),
+            other => {
+                return Err(Status::bad_request(format!(
+                    "unrecognized includeObject value: {other:?}"
+                )));
+            }
         };
         Ok(Self { wanted, include, now })
     }
@@ -60,8 +64,12 @@ impl Style {
 pub fn bytes(code: u16, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
     let mut reply = Response::new(Answer::whole(body));
     *reply.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    reply
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    reply
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     reply
 }
 
@@ -81,7 +89,7 @@ pub fn failure(status: &Status) -> Reply {
 }
 
 /// Any value, in the wanted encoding.
-#[must_use] 
+#[must_use]
 pub fn value(code: u16, value: &Value, encoding: Encoding) -> Reply {
     match encoding {
         Encoding::Json => {
@@ -102,15 +110,17 @@ pub fn object(code: u16, resource: &'static Resource, object: &Arc<Object>, styl
     match (style.wanted.form, style.wanted.encoding) {
         (Form::Object, Encoding::Json) => bytes(code, "application/json", object.json.clone()),
         (Form::Object, encoding) => value(code, &object.value(), encoding),
-        (Form::Table, encoding) => {
-            value(code, &print::table(resource, &[object.value().as_ref()], style.now, style.include), encoding)
-        }
+        (Form::Table, encoding) => value(
+            code,
+            &print::table(resource, &[object.value().as_ref()], style.now, style.include),
+            encoding,
+        ),
         (Form::Metadata, encoding) => value(code, &print::partial(&object.value()), encoding),
     }
 }
 
 /// A list. Its objects are sent from the cache's own bytes.
-#[must_use] 
+#[must_use]
 pub fn list(resource: &'static Resource, mut list: List, style: Style) -> Reply {
     if convert::is_converted(resource) {
         list.items = list.items.iter().map(|object| object.shown_as(resource)).collect();
@@ -122,7 +132,10 @@ pub fn list(resource: &'static Resource, mut list: List, style: Style) -> Reply 
             reply
         }
         (Form::Object, encoding) => {
-            let joined: Vec<u8> = pieces(resource, list).iter().flat_map(|piece| piece.iter().copied()).collect();
+            let joined: Vec<u8> = pieces(resource, list)
+                .iter()
+                .flat_map(|piece| piece.iter().copied())
+                .collect();
             value(200, &serde_json::from_slice(&joined).unwrap_or_default(), encoding)
         }
         (form, encoding) => {
@@ -171,8 +184,13 @@ fn pieces(resource: &Resource, list: List) -> VecDeque<Bytes> {
 }
 
 /// A watch: one event a line, until it ends or the server stops.
-#[must_use] 
-pub fn watch(resource: &'static Resource, watch: Watch, style: Style, stop: tokio::sync::watch::Receiver<bool>) -> Reply {
+#[must_use]
+pub fn watch(
+    resource: &'static Resource,
+    watch: Watch,
+    style: Style,
+    stop: tokio::sync::watch::Receiver<bool>,
+) -> Reply {
     let lines = stream::unfold((watch, stop, true), move |(mut watch, mut stop, first)| async move {
         let event = tokio::select! {
             biased;
@@ -193,18 +211,18 @@ fn line(resource: &'static Resource, event: &WatchEvent, style: Style, first: bo
             let shared = shared.as_ref().filter(|_| !convert::is_converted(resource));
             let object = &object.shown_as(resource);
             match (style.wanted.form, shared) {
-            (Form::Object, Some(shared)) => shared.frame(),
-            (Form::Object, None) => cache::frame(*kind, &object.json),
-            (Form::Table, _) => {
-                let mut table = print::table(resource, &[object.value().as_ref()], style.now, style.include);
-                if !first {
-                    // Only the first event of a watch carries the columns.
-                    table["columnDefinitions"] = Value::Null;
+                (Form::Object, Some(shared)) => shared.frame(),
+                (Form::Object, None) => cache::frame(*kind, &object.json),
+                (Form::Table, _) => {
+                    let mut table = print::table(resource, &[object.value().as_ref()], style.now, style.include);
+                    if !first {
+                        // Only the first event of a watch carries the columns.
+                        table["columnDefinitions"] = Value::Null;
+                    }
+                    table["metadata"] = serde_json::json!({"resourceVersion": object.revision.to_string()});
+                    cache::frame(*kind, table.to_string().as_bytes())
                 }
-                table["metadata"] = serde_json::json!({"resourceVersion": object.revision.to_string()});
-                cache::frame(*kind, table.to_string().as_bytes())
-            }
-            (Form::Metadata, _) => cache::frame(*kind, print::partial(&object.value()).to_string().as_bytes()),
+                (Form::Metadata, _) => cache::frame(*kind, print::partial(&object.value()).to_string().as_bytes()),
             }
         }
         WatchEvent::Bookmark { revision, initial_end } => {
@@ -215,8 +233,13 @@ fn line(resource: &'static Resource, event: &WatchEvent, style: Style, first: bo
 
 /// Whether a client takes gzip.
 pub fn takes_gzip(request: &HeaderMap) -> bool {
-    let values = request.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|coding| matches!(coding.trim(), "gzip" | "*"))
+    let values = request
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .any(|coding| matches!(coding.trim(), "gzip" | "*"))
 }
 
 /// Compresses a large answer for a client that takes gzip.
@@ -250,7 +273,10 @@ fn gzip<'a>(pieces: impl Iterator<Item = &'a Bytes>) -> Option<Vec<u8>> {
 /// Adds `Warning: 299 - "…"` for each text (RFC 9111, 5.5; upstream's warning headers).
 pub fn warn(reply: &mut Reply, warnings: &[String]) {
     for warning in warnings {
-        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"").replace(['\r', '\n'], " ");
+        let quoted = warning
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace(['\r', '\n'], " ");
         if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
             reply.headers_mut().append(WARNING, value);
         }

@@ -46,7 +46,7 @@ pub enum Kind {
 
 impl Kind {
     /// The `type` of a watch event.
-    #[must_use] 
+    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Added => "ADDED",
@@ -78,7 +78,7 @@ impl Change {
 }
 
 /// `{"type":…,"object":…}` and a line feed.
-#[must_use] 
+#[must_use]
 pub fn frame(kind: Kind, json: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(json.len() + 32);
     out.put_slice(b"{\"type\":\"");
@@ -132,7 +132,13 @@ impl State {
             (None, Some(previous)) => (Kind::Deleted, Arc::new(previous.removed_at(revision))),
             (None, None) => return None,
         };
-        let change = Arc::new(Change { key, kind, object, previous, frame: OnceLock::new() });
+        let change = Arc::new(Change {
+            key,
+            kind,
+            object,
+            previous,
+            frame: OnceLock::new(),
+        });
         self.ring.push_back(Arc::clone(&change));
         if self.ring.len() > RING
             && let Some(dropped) = self.ring.pop_front()
@@ -180,13 +186,17 @@ pub struct Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.table.state.write().watchers.retain(|watcher| watcher.id != self.id);
+        self.table
+            .state
+            .write()
+            .watchers
+            .retain(|watcher| watcher.id != self.id);
     }
 }
 
 impl Subscription {
     /// The revision up to which everything is in the feed already, for a bookmark: read it, then drain the feed.
-    #[must_use] 
+    #[must_use]
     pub fn reached(&self) -> Revision {
         self.table.revision()
     }
@@ -194,7 +204,11 @@ impl Subscription {
 
 impl Table {
     fn new(prefix: Bytes, reached: Arc<AtomicU64>) -> Self {
-        Self { prefix, reached, state: RwLock::default() }
+        Self {
+            prefix,
+            reached,
+            state: RwLock::default(),
+        }
     }
 
     /// Where the keys of its objects begin: `/registry/pods/`.
@@ -236,24 +250,44 @@ impl Table {
         let end = prefix_end(prefix);
         let from = start.unwrap_or(prefix).max(prefix);
         if from >= end.as_ref() {
-            return Snapshot { items: Vec::new(), remaining: 0, revision: state.changed.max(reached) };
+            return Snapshot {
+                items: Vec::new(),
+                remaining: 0,
+                revision: state.changed.max(reached),
+            };
         }
-        let mut range = state.objects.range::<[u8], _>((Bound::Included(from), Bound::Excluded(end.as_ref())));
+        let mut range = state
+            .objects
+            .range::<[u8], _>((Bound::Included(from), Bound::Excluded(end.as_ref())));
         let take = if limit == 0 { usize::MAX } else { limit };
-        let items: Vec<_> = range.by_ref().take(take).map(|(key, object)| (key.clone(), Arc::clone(object))).collect();
+        let items: Vec<_> = range
+            .by_ref()
+            .take(take)
+            .map(|(key, object)| (key.clone(), Arc::clone(object)))
+            .collect();
         let remaining = if limit == 0 { 0 } else { range.count() };
-        Snapshot { items, remaining, revision: state.changed.max(reached) }
+        Snapshot {
+            items,
+            remaining,
+            revision: state.changed.max(reached),
+        }
     }
 
     /// All changes of keys with `prefix` after `after`, as they happen; 410 where that is too long ago.
     pub fn subscribe(self: &Arc<Self>, prefix: Bytes, after: Revision) -> Result<Subscription, Status> {
         let mut state = self.state.write();
         if after < state.oldest {
-            return Err(Status::expired(format!("too old resource version: {after} ({})", state.oldest)));
+            return Err(Status::expired(format!(
+                "too old resource version: {after} ({})",
+                state.oldest
+            )));
         }
         let first = state.ring.partition_point(|change| change.object.revision <= after);
         let recent = state.ring.iter().skip(first);
-        let backlog = recent.filter(|change| change.key.starts_with(&prefix)).cloned().collect();
+        let backlog = recent
+            .filter(|change| change.key.starts_with(&prefix))
+            .cloned()
+            .collect();
         Ok(self.attach(&mut state, prefix, backlog))
     }
 
@@ -261,10 +295,19 @@ impl Table {
     pub fn snapshot_and_subscribe(self: &Arc<Self>, prefix: Bytes) -> (Snapshot, Subscription) {
         let mut state = self.state.write();
         let end = prefix_end(&prefix);
-        let range = state.objects.range::<[u8], _>((Bound::Included(prefix.as_ref()), Bound::Excluded(end.as_ref())));
+        let range = state
+            .objects
+            .range::<[u8], _>((Bound::Included(prefix.as_ref()), Bound::Excluded(end.as_ref())));
         let items = range.map(|(key, object)| (key.clone(), Arc::clone(object))).collect();
         let subscription = self.attach(&mut state, prefix, VecDeque::new());
-        (Snapshot { items, remaining: 0, revision: subscription.revision }, subscription)
+        (
+            Snapshot {
+                items,
+                remaining: 0,
+                revision: subscription.revision,
+            },
+            subscription,
+        )
     }
 
     fn attach(self: &Arc<Self>, state: &mut State, prefix: Bytes, backlog: VecDeque<Arc<Change>>) -> Subscription {
@@ -273,7 +316,13 @@ impl Table {
         state.next_watcher += 1;
         state.watchers.push(Watcher { id, prefix, sender });
         let revision = state.changed.max(self.reached.load(Ordering::Acquire));
-        Subscription { backlog, feed, revision, table: Arc::clone(self), id }
+        Subscription {
+            backlog,
+            feed,
+            revision,
+            table: Arc::clone(self),
+            id,
+        }
     }
 
     /// Takes changes over and feeds them to the watchers. All that one transaction changed comes in one call: nobody
@@ -296,16 +345,35 @@ impl Table {
         let mut changes = Vec::new();
         for (key, object) in &found {
             let previous = state.objects.remove(key);
-            if previous.as_ref().is_some_and(|previous| previous.revision == object.revision) {
+            if previous
+                .as_ref()
+                .is_some_and(|previous| previous.revision == object.revision)
+            {
                 continue;
             }
-            let kind = if previous.is_some() { Kind::Modified } else { Kind::Added };
-            changes.push(Change { key: key.clone(), kind, object: Arc::clone(object), previous, frame: OnceLock::new() });
+            let kind = if previous.is_some() {
+                Kind::Modified
+            } else {
+                Kind::Added
+            };
+            changes.push(Change {
+                key: key.clone(),
+                kind,
+                object: Arc::clone(object),
+                previous,
+                frame: OnceLock::new(),
+            });
         }
         for (key, previous) in std::mem::take(&mut state.objects) {
             let object = Arc::new(previous.removed_at(revision));
             let previous = Some(previous);
-            changes.push(Change { key, kind: Kind::Deleted, object, previous, frame: OnceLock::new() });
+            changes.push(Change {
+                key,
+                kind: Kind::Deleted,
+                object,
+                previous,
+                frame: OnceLock::new(),
+            });
         }
         state.objects = found;
         state.ring.clear();
@@ -336,7 +404,10 @@ pub struct Cache {
 
 impl std::fmt::Debug for Cache {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Cache").field("root", &self.root).finish_non_exhaustive()
+        formatter
+            .debug_struct("Cache")
+            .field("root", &self.root)
+            .finish_non_exhaustive()
     }
 }
 
@@ -357,7 +428,16 @@ impl Cache {
                 (storage, Arc::new(Table::new(prefix, Arc::clone(&reached))))
             })
             .collect();
-        let cache = Arc::new(Self { store, values, root, tables, reached, published: watch::Sender::new(0), hooks, ended: AtomicBool::new(false) });
+        let cache = Arc::new(Self {
+            store,
+            values,
+            root,
+            tables,
+            reached,
+            published: watch::Sender::new(0),
+            hooks,
+            ended: AtomicBool::new(false),
+        });
         let newest = cache.store.revision().await?;
         let from = match cache.read_all(newest.saturating_sub(REPLAY).max(1).min(newest)).await {
             Err(store::Error::Compacted { oldest, .. }) => cache.read_all(oldest.max(1)).await?,
@@ -367,7 +447,11 @@ impl Cache {
         while cache.reached.load(Ordering::Acquire) < newest {
             match watched.next().await {
                 Some(delivered) => cache.take(delivered?),
-                None => return Err(store::Error::Unavailable("the watch ended while the cache was filled".into())),
+                None => {
+                    return Err(store::Error::Unavailable(
+                        "the watch ended while the cache was filled".into(),
+                    ));
+                }
             }
         }
         tokio::spawn(follow(Arc::downgrade(&cache), watched));
@@ -470,7 +554,9 @@ impl Cache {
         };
         let mut by_table: Vec<(&'static str, Vec<Applied>)> = Vec::new();
         for event in events {
-            let Some(storage) = self.storage_of(event.key()) else { continue };
+            let Some(storage) = self.storage_of(event.key()) else {
+                continue;
+            };
             let (key, revision, object) = match event {
                 Event::Put(kv) => match self.object_of(storage, &kv) {
                     Some(object) => (kv.key, kv.modified, Some(Arc::new(object))),
@@ -485,7 +571,9 @@ impl Cache {
             }
         }
         for (storage, changes) in by_table {
-            let Some(table) = self.tables.get(storage) else { continue };
+            let Some(table) = self.tables.get(storage) else {
+                continue;
+            };
             for change in table.apply(changes) {
                 self.tell(storage, &change);
             }
@@ -533,7 +621,9 @@ impl Cache {
         let first = rest.find('/')?;
         let two = rest[first + 1..].find('/').map(|second| &rest[..first + 1 + second]);
         let known = two.and_then(|two| self.tables.get_key_value(two));
-        known.or_else(|| self.tables.get_key_value(&rest[..first])).map(|(storage, _)| *storage)
+        known
+            .or_else(|| self.tables.get_key_value(&rest[..first]))
+            .map(|(storage, _)| *storage)
     }
 }
 
@@ -557,7 +647,9 @@ async fn follow(cache: Weak<Cache>, mut watched: Stream) {
         let mut from_scratch = matches!(failure, Some(store::Error::Compacted { .. }));
         warn!(reason = ?failure, "the watch of the store ended; it is taken up again");
         watched = loop {
-            let Some(cache) = cache.upgrade().filter(|cache| !cache.has_ended()) else { return };
+            let Some(cache) = cache.upgrade().filter(|cache| !cache.has_ended()) else {
+                return;
+            };
             match take_up(&cache, from_scratch).await {
                 Ok(stream) => break stream,
                 Err(failure) => {
@@ -585,19 +677,27 @@ fn too_large_revision(asked: Revision, reached: Revision) -> Status {
         message: "Too large resource version".into(),
         ..Cause::default()
     };
-    Status::timeout(format!("Timeout: Too large resource version: {asked}, current: {reached}"))
-        .causes(vec![cause])
-        .retry_after(1)
+    Status::timeout(format!(
+        "Timeout: Too large resource version: {asked}, current: {reached}"
+    ))
+    .causes(vec![cause])
+    .retry_after(1)
 }
 
 /// What a client is told of a failure of the store.
 pub fn status_of(error: &store::Error) -> Status {
     match error {
-        store::Error::Compacted { .. } => Status::expired("The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter."),
+        store::Error::Compacted { .. } => Status::expired(
+            "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.",
+        ),
         store::Error::Future { asked, newest } => too_large_revision(*asked, *newest),
         store::Error::TooLarge { .. } => Status::too_large("etcdserver: request is too large"),
-        store::Error::Slow | store::Error::Unavailable(_) => Status::unavailable("the store is unavailable, try again").retry_after(1),
-        store::Error::Unknown(_) => Status::timeout("the store did not answer in time, the change may have happened").retry_after(1),
+        store::Error::Slow | store::Error::Unavailable(_) => {
+            Status::unavailable("the store is unavailable, try again").retry_after(1)
+        }
+        store::Error::Unknown(_) => {
+            Status::timeout("the store did not answer in time, the change may have happened").retry_after(1)
+        }
         store::Error::Corrupt(_) => {
             error!(%error, "the store is damaged");
             Status::internal("the stored object is damaged")

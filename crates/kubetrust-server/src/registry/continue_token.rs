@@ -29,12 +29,14 @@ struct Wire {
 
 impl ContinueToken {
     /// The text, for a list of the keys with this prefix.
-    #[must_use] 
+    #[must_use]
     pub fn encode(&self, prefix: &[u8]) -> String {
         let start = self.start.strip_prefix(prefix).unwrap_or(&self.start);
         let wire = Wire {
             v: VERSION.into(),
-            rv: self.revision.map_or(-1, |revision| i64::try_from(revision).unwrap_or(i64::MAX)),
+            rv: self
+                .revision
+                .map_or(-1, |revision| i64::try_from(revision).unwrap_or(i64::MAX)),
             start: String::from_utf8_lossy(start).into_owned(),
         };
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&wire).unwrap_or_default())
@@ -46,14 +48,23 @@ impl ContinueToken {
         if text.len() > MAX_LENGTH {
             return Err(invalid("too long"));
         }
-        let json = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|error| invalid(&error.to_string()))?;
+        let json = URL_SAFE_NO_PAD
+            .decode(text.trim_end_matches('='))
+            .map_err(|error| invalid(&error.to_string()))?;
         let wire: Wire = serde_json::from_slice(&json).map_err(|_| invalid("unrecognized encoded start token"))?;
         if wire.v != VERSION {
-            return Err(invalid(&format!("server does not recognize this encoded version {:?}", wire.v)));
+            return Err(invalid(&format!(
+                "server does not recognize this encoded version {:?}",
+                wire.v
+            )));
         }
         let revision = match wire.rv {
             -1 => None,
-            0 => return Err(invalid("incorrect encoded start resourceVersion (version meta.k8s.io/v1)")),
+            0 => {
+                return Err(invalid(
+                    "incorrect encoded start resourceVersion (version meta.k8s.io/v1)",
+                ));
+            }
             revision => Some(Revision::try_from(revision).map_err(|_| invalid("negative resourceVersion"))?),
         };
         if wire.start.is_empty() {
@@ -63,7 +74,10 @@ impl ContinueToken {
         if start.split('/').any(|segment| segment == ".." || segment == ".") {
             return Err(invalid(&format!("invalid start key: {:?}", wire.start)));
         }
-        Ok(Self { revision, start: [prefix, start.as_bytes()].concat() })
+        Ok(Self {
+            revision,
+            start: [prefix, start.as_bytes()].concat(),
+        })
     }
 }
 
@@ -73,11 +87,20 @@ mod tests {
 
     #[test]
     fn a_token_comes_back_as_it_was_and_never_leaves_its_prefix() {
-        let token = ContinueToken { revision: Some(7), start: b"/registry/pods/n/p\0".to_vec() };
+        let token = ContinueToken {
+            revision: Some(7),
+            start: b"/registry/pods/n/p\0".to_vec(),
+        };
         let text = token.encode(b"/registry/pods/");
         assert_eq!(ContinueToken::decode(&text, b"/registry/pods/").unwrap(), token);
-        let now = ContinueToken { revision: None, ..token };
-        assert_eq!(ContinueToken::decode(&now.encode(b"/registry/pods/"), b"/registry/pods/").unwrap(), now);
+        let now = ContinueToken {
+            revision: None,
+            ..token
+        };
+        assert_eq!(
+            ContinueToken::decode(&now.encode(b"/registry/pods/"), b"/registry/pods/").unwrap(),
+            now
+        );
         for wire in [
             r#"{"v":"meta.k8s.io/v1","rv":5,"start":"../secrets/x"}"#,
             r#"{"v":"meta.k8s.io/v1","rv":5,"start":"a/../../x"}"#,

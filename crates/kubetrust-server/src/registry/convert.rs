@@ -24,13 +24,13 @@ const HPA_CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";
 const HPA_CURRENT: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
 
 /// Whether objects of this resource are stored in another group version.
-#[must_use] 
+#[must_use]
 pub fn is_converted(resource: &Resource) -> bool {
     resource.stored_as.is_some()
 }
 
 /// A stored object as this resource shows it.
-#[must_use] 
+#[must_use]
 pub fn from_stored<'a>(resource: &Resource, stored: &'a Value) -> Cow<'a, Value> {
     if !is_converted(resource) {
         return Cow::Borrowed(stored);
@@ -45,9 +45,11 @@ pub fn from_stored<'a>(resource: &Resource, stored: &'a Value) -> Cow<'a, Value>
 }
 
 /// An object of this resource as it is stored.
-#[must_use] 
+#[must_use]
 pub fn to_stored(resource: &Resource, object: Value) -> Value {
-    let Some((group, version)) = resource.stored_as else { return object };
+    let Some((group, version)) = resource.stored_as else {
+        return object;
+    };
     let mut stored = object;
     match resource.plural {
         "events" => rename(&mut stored, |(core, new)| (new, core)),
@@ -68,7 +70,9 @@ fn rename(object: &mut Value, way: impl Fn((&'static str, &'static str)) -> (&'s
 
 /// The metric that `autoscaling/v1` has a field for.
 fn is_cpu_utilization(metric: &Value, side: &str) -> bool {
-    metric["type"] == "Resource" && metric["resource"]["name"] == "cpu" && metric["resource"][side]["averageUtilization"].is_i64()
+    metric["type"] == "Resource"
+        && metric["resource"]["name"] == "cpu"
+        && metric["resource"][side]["averageUtilization"].is_i64()
 }
 
 fn to_autoscaling_v1(object: &mut Value) {
@@ -132,7 +136,11 @@ fn to_autoscaling_v2(object: &mut Value) {
     if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
         for name in [HPA_METRICS, HPA_BEHAVIOR, HPA_CONDITIONS, HPA_CURRENT] {
             let text = annotations.shift_remove(name);
-            if let Some(value) = text.as_ref().and_then(Value::as_str).and_then(|text| serde_json::from_str(text).ok()) {
+            if let Some(value) = text
+                .as_ref()
+                .and_then(Value::as_str)
+                .and_then(|text| serde_json::from_str(text).ok())
+            {
                 kept.push((name, value));
             }
         }
@@ -142,9 +150,17 @@ fn to_autoscaling_v2(object: &mut Value) {
             metadata.shift_remove("annotations");
         }
     }
-    let mut take = |name: &str| kept.iter().position(|(kept, _)| *kept == name).map(|at| kept.swap_remove(at).1);
-    let (metrics, behavior, conditions, current) =
-        (take(HPA_METRICS), take(HPA_BEHAVIOR), take(HPA_CONDITIONS), take(HPA_CURRENT));
+    let mut take = |name: &str| {
+        kept.iter()
+            .position(|(kept, _)| *kept == name)
+            .map(|at| kept.swap_remove(at).1)
+    };
+    let (metrics, behavior, conditions, current) = (
+        take(HPA_METRICS),
+        take(HPA_BEHAVIOR),
+        take(HPA_CONDITIONS),
+        take(HPA_CURRENT),
+    );
     if let Some(spec) = object["spec"].as_object_mut() {
         // The controller of old assumed it where nothing was said, and only here is it known that nothing was.
         let unsaid = metrics.as_ref().and_then(Value::as_array).is_none_or(Vec::is_empty);
@@ -224,8 +240,12 @@ mod tests {
     #[test]
     fn an_autoscaler_that_is_told_no_aim_has_the_default_one() {
         let resource = resource::lookup("autoscaling", "v1", "horizontalpodautoscalers").unwrap();
-        let given = json!({"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler", "spec": {"maxReplicas": 3}});
+        let given =
+            json!({"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler", "spec": {"maxReplicas": 3}});
         let stored = to_stored(resource, given);
-        assert_eq!(stored["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"], 80, "{stored}");
+        assert_eq!(
+            stored["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"], 80,
+            "{stored}"
+        );
     }
 }

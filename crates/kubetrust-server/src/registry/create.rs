@@ -25,8 +25,14 @@ impl Registry {
         place(target, &mut object)?;
         let resource = target.resource;
         let metadata = metadata_mut(&mut object);
-        if metadata.get("resourceVersion").and_then(Value::as_str).is_some_and(|version| !version.is_empty()) {
-            return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+        if metadata
+            .get("resourceVersion")
+            .and_then(Value::as_str)
+            .is_some_and(|version| !version.is_empty())
+        {
+            return Err(Status::bad_request(
+                "resourceVersion should not be set on objects to be created",
+            ));
         }
         metadata.shift_remove("managedFields");
         let base = meta::text(&object, "generateName").to_owned();
@@ -46,7 +52,10 @@ impl Registry {
         Err(Status::new(
             409,
             "AlreadyExists",
-            format!("{} \"{base}\" already exists, the server was not able to generate a unique name for the object", resource.qualified()),
+            format!(
+                "{} \"{base}\" already exists, the server was not able to generate a unique name for the object",
+                resource.qualified()
+            ),
         )
         .retry_after(1))
     }
@@ -54,7 +63,10 @@ impl Registry {
     async fn create_named(&self, target: &Target, writer: Writer<'_>, object: Value) -> Result<Arc<Object>, Status> {
         let resource = target.resource;
         let name = meta::text(&object, "name").to_owned();
-        let named = Target { name: name.clone(), ..target.clone() };
+        let named = Target {
+            name: name.clone(),
+            ..target.clone()
+        };
         let mut operation = Operation {
             user: writer.user,
             verb: Verb::Create,
@@ -110,7 +122,9 @@ fn place(target: &Target, object: &mut Value) -> Result<(), Status> {
         return Err(Status::bad_request("an empty namespace may not be set during creation"));
     }
     if !said.is_empty() && said != target.namespace {
-        return Err(Status::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     metadata_mut(object).insert("namespace".into(), target.namespace.clone().into());
     Ok(())

@@ -68,20 +68,44 @@ impl DeleteOptions {
                 }
             },
             _ => {
-                faults.push(fault("FieldValueInvalid", "propagationPolicy", "Invalid value: orphanDependents and deletionPropagation cannot be both set".into()));
+                faults.push(fault(
+                    "FieldValueInvalid",
+                    "propagationPolicy",
+                    "Invalid value: orphanDependents and deletionPropagation cannot be both set".into(),
+                ));
                 None
             }
         };
         let grace = value["gracePeriodSeconds"].as_i64();
         if grace.is_some_and(|grace| grace < 0) {
-            faults.push(fault("FieldValueInvalid", "gracePeriodSeconds", format!("Invalid value: {}: must be greater than or equal to 0", grace.unwrap_or_default())));
+            faults.push(fault(
+                "FieldValueInvalid",
+                "gracePeriodSeconds",
+                format!(
+                    "Invalid value: {}: must be greater than or equal to 0",
+                    grace.unwrap_or_default()
+                ),
+            ));
         }
-        let dry_run = dry_run(value["dryRun"].as_array().into_iter().flatten().filter_map(Value::as_str), &mut faults);
+        let dry_run = dry_run(
+            value["dryRun"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str),
+            &mut faults,
+        );
         if !faults.is_empty() {
             return Err(Status::invalid("meta.k8s.io", "DeleteOptions", "", faults));
         }
         let preconditions = &value["preconditions"];
-        Ok(Self { grace, uid: text(&preconditions["uid"]), revision: text(&preconditions["resourceVersion"]), propagation, dry_run })
+        Ok(Self {
+            grace,
+            uid: text(&preconditions["uid"]),
+            revision: text(&preconditions["resourceVersion"]),
+            propagation,
+            dry_run,
+        })
     }
 }
 
@@ -92,14 +116,22 @@ pub fn dry_run<'a>(values: impl Iterator<Item = &'a str>, faults: &mut Vec<Cause
         if value == "All" {
             dry = true;
         } else {
-            faults.push(fault("FieldValueNotSupported", "dryRun", format!("Unsupported value: {value:?}: supported values: \"All\"")));
+            faults.push(fault(
+                "FieldValueNotSupported",
+                "dryRun",
+                format!("Unsupported value: {value:?}: supported values: \"All\""),
+            ));
         }
     }
     dry
 }
 
 fn fault(reason: &'static str, field: &str, message: String) -> Cause {
-    Cause { reason, message, field: field.into() }
+    Cause {
+        reason,
+        message,
+        field: field.into(),
+    }
 }
 
 /// What a removal has done.
@@ -113,8 +145,16 @@ pub enum Deleted {
 
 impl Registry {
     /// Removes an object, or marks it.
-    pub async fn delete(&self, target: &Target, writer: Writer<'_>, options: &DeleteOptions) -> Result<Deleted, Status> {
-        let writer = Writer { dry_run: writer.dry_run || options.dry_run, ..writer };
+    pub async fn delete(
+        &self,
+        target: &Target,
+        writer: Writer<'_>,
+        options: &DeleteOptions,
+    ) -> Result<Deleted, Status> {
+        let writer = Writer {
+            dry_run: writer.dry_run || options.dry_run,
+            ..writer
+        };
         for _ in 0..ATTEMPTS {
             self.cache.fresh().await?;
             let old = self.cached(target).ok_or_else(|| target.not_found())?;
@@ -162,11 +202,16 @@ impl Registry {
                 Err(Some(_)) => Ok(None),
                 Err(None) => Err(target.not_found()),
             },
-            Some(marked) if writer.dry_run => super::create::unstored(&marked).map(|object| Some(Deleted::Marked(object))),
+            Some(marked) if writer.dry_run => {
+                super::create::unstored(&marked).map(|object| Some(Deleted::Marked(object)))
+            }
             Some(marked) if same(&marked, &before) => Ok(Some(Deleted::Marked(Arc::clone(old)))),
             Some(marked) => {
                 let admitted = crate::admission::Admitted::marked(admitted, marked);
-                match self.store_object(target, admitted, kubetrust_store::Expect::Modified(old.revision)).await? {
+                match self
+                    .store_object(target, admitted, kubetrust_store::Expect::Modified(old.revision))
+                    .await?
+                {
                     Stored::Done(object) => Ok(Some(Deleted::Marked(object))),
                     Stored::Conflict(_) => Ok(None),
                 }
@@ -206,7 +251,9 @@ fn check_preconditions(target: &Target, options: &DeleteOptions, before: &Value,
     if let Some(wanted) = &options.uid
         && wanted != uid
     {
-        return Err(target.conflict(&format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}")));
+        return Err(target.conflict(&format!(
+            "Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}"
+        )));
     }
     if let Some(wanted) = &options.revision
         && *wanted != old.revision.to_string()
@@ -255,7 +302,11 @@ fn mark(target: &Target, options: &DeleteOptions, before: &Value, now: jiff::Tim
 
 /// The finalizers after a deletion with this propagation: what it does not ask for is taken away.
 fn finalizers_for(present: Option<&Value>, propagation: Option<Propagation>) -> Vec<String> {
-    let present = present.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let present = present
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
     let mut finalizers: Vec<String> = present.map(str::to_owned).collect();
     if let Some(propagation) = propagation {
         finalizers.retain(|finalizer| finalizer != FOREGROUND && finalizer != ORPHAN);

@@ -34,12 +34,22 @@ impl Registry {
         if !options.continue_token.is_empty() {
             let token = ContinueToken::decode(&options.continue_token, &prefix)?;
             return match token.revision {
-                Some(revision) => self.list_at(target, &prefix, revision, Some(token.start), options.limit, selection).await,
-                None => self.list_now(target, &prefix, Some(token.start), options.limit, selection).await,
+                Some(revision) => {
+                    self.list_at(target, &prefix, revision, Some(token.start), options.limit, selection)
+                        .await
+                }
+                None => {
+                    self.list_now(target, &prefix, Some(token.start), options.limit, selection)
+                        .await
+                }
             };
         }
         match options.shows {
-            Shows::Exactly(revision) => return self.list_at(target, &prefix, revision, None, options.limit, selection).await,
+            Shows::Exactly(revision) => {
+                return self
+                    .list_at(target, &prefix, revision, None, options.limit, selection)
+                    .await;
+            }
             Shows::Newest => self.cache.fresh().await?,
             Shows::NotOlderThan(revision) => self.cache.wait_for(revision).await?,
             Shows::Any => {}
@@ -63,11 +73,20 @@ impl Registry {
         }
         if selection.is_everything() {
             let snapshot = table.snapshot(prefix, start.as_deref(), limit);
-            let last = snapshot.items.last().filter(|_| snapshot.remaining > 0).map(|(key, _)| key.clone());
+            let last = snapshot
+                .items
+                .last()
+                .filter(|_| snapshot.remaining > 0)
+                .map(|(key, _)| key.clone());
             let items = snapshot.items.into_iter().map(|(_, object)| object).collect();
             let continue_token = last.map_or_else(String::new, |key| token_after(&key, snapshot.revision, prefix));
             let remaining = (!continue_token.is_empty()).then_some(snapshot.remaining);
-            return Ok(List { items, revision: snapshot.revision, continue_token, remaining });
+            return Ok(List {
+                items,
+                revision: snapshot.revision,
+                continue_token,
+                remaining,
+            });
         }
         let snapshot = table.snapshot(prefix, start.as_deref(), 0);
         let mut page = PageOf::new(limit);
@@ -99,11 +118,17 @@ impl Registry {
             at: Some(revision),
         };
         loop {
-            let found = self.store().range(range.clone()).await.map_err(|error| gone(&error, &first, revision, prefix))?;
+            let found = self
+                .store()
+                .range(range.clone())
+                .await
+                .map_err(|error| gone(&error, &first, revision, prefix))?;
             let read = found.items.len();
             let count = found.count;
             for (index, kv) in found.items.into_iter().enumerate() {
-                let Some(object) = self.cache().object_of(target.resource.storage, &kv) else { continue };
+                let Some(object) = self.cache().object_of(target.resource.storage, &kv) else {
+                    continue;
+                };
                 if !page.takes(&kv.key, Arc::new(object), selection) {
                     if selection.is_everything() {
                         page.remaining = Some(count - index);
@@ -127,7 +152,13 @@ fn gone(error: &store::Error, first: &Bytes, asked: Revision, prefix: &[u8]) -> 
     if first.as_ref() == prefix {
         return Status::expired(format!("The resourceVersion for the provided list is too old: {asked}"));
     }
-    inconsistent_continue(&ContinueToken { revision: None, start: first.to_vec() }.encode(prefix))
+    inconsistent_continue(
+        &ContinueToken {
+            revision: None,
+            start: first.to_vec(),
+        }
+        .encode(prefix),
+    )
 }
 
 /// 410 for a page whose revision is gone, with a token that goes on with what there is now.
@@ -143,7 +174,11 @@ fn inconsistent_continue(token: &str) -> Status {
 }
 
 fn token_after(key: &[u8], revision: Revision, prefix: &[u8]) -> String {
-    ContinueToken { revision: Some(revision), start: [key, b"\0"].concat() }.encode(prefix)
+    ContinueToken {
+        revision: Some(revision),
+        start: [key, b"\0"].concat(),
+    }
+    .encode(prefix)
 }
 
 /// A page that is being filled.
@@ -157,7 +192,13 @@ struct PageOf {
 
 impl PageOf {
     fn new(limit: usize) -> Self {
-        Self { limit, items: Vec::new(), last: Bytes::new(), more: false, remaining: None }
+        Self {
+            limit,
+            items: Vec::new(),
+            last: Bytes::new(),
+            more: false,
+            remaining: None,
+        }
     }
 
     /// Takes an object if it is selected. `false` when the page is full and this object would begin the next.
@@ -175,7 +216,16 @@ impl PageOf {
     }
 
     fn finish(self, revision: Revision, prefix: &[u8]) -> List {
-        let continue_token = if self.more { token_after(&self.last, revision, prefix) } else { String::new() };
-        List { items: self.items, revision, continue_token, remaining: self.remaining }
+        let continue_token = if self.more {
+            token_after(&self.last, revision, prefix)
+        } else {
+            String::new()
+        };
+        List {
+            items: self.items,
+            revision,
+            continue_token,
+            remaining: self.remaining,
+        }
     }
 }

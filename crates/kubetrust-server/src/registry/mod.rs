@@ -50,14 +50,15 @@ impl Registry {
     }
 
     fn table(&self, target: &Target) -> Result<&Arc<Table>, Status> {
-        self.cache.table(target.resource.storage).ok_or_else(Status::no_such_path)
+        self.cache
+            .table(target.resource.storage)
+            .ok_or_else(Status::no_such_path)
     }
 
     /// The key of an object in the store.
     pub fn key(&self, target: &Target) -> Bytes {
         target.key(&self.root)
     }
-
 
     fn prefix(&self, target: &Target) -> Vec<u8> {
         target.prefix(&self.root)

@@ -27,13 +27,16 @@ impl Object {
     /// From what is stored, which has no `resourceVersion`, or one that means nothing.
     ///
     /// `None` if it is no JSON object with metadata.
-    #[must_use] 
+    #[must_use]
     pub fn from_stored(stored: &[u8], revision: Revision) -> Option<Self> {
         if let Some(at) = canonical_metadata(stored) {
             return Some(Self::spliced(stored, at, revision));
         }
         let mut value: Value = serde_json::from_slice(stored).ok()?;
-        value.get_mut("metadata")?.as_object_mut()?.shift_remove("resourceVersion");
+        value
+            .get_mut("metadata")?
+            .as_object_mut()?
+            .shift_remove("resourceVersion");
         let text = to_stored(&value)?;
         let at = canonical_metadata(&text)?;
         Some(Self::spliced(&text, at, revision))
@@ -47,14 +50,24 @@ impl Object {
         json.put_slice(revision.to_string().as_bytes());
         json.put_slice(if stored.get(at) == Some(&b'}') { b"\"" } else { b"\"," });
         json.put_slice(&stored[at..]);
-        Self { revision, json: json.freeze(), body: at - METADATA.len(), parsed: OnceLock::new() }
+        Self {
+            revision,
+            json: json.freeze(),
+            body: at - METADATA.len(),
+            parsed: OnceLock::new(),
+        }
     }
 
     /// An object that was not stored, for the answer to a dry run: it has no revision.
-    #[must_use] 
+    #[must_use]
     pub fn unstored(text: Vec<u8>) -> Self {
         let body = canonical_metadata(&text).map_or(0, |at| at - METADATA.len());
-        Self { revision: 0, json: text.into(), body, parsed: OnceLock::new() }
+        Self {
+            revision: 0,
+            json: text.into(),
+            body,
+            parsed: OnceLock::new(),
+        }
     }
 
     /// The same object, at the revision of its removal.
@@ -64,12 +77,14 @@ impl Object {
         if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.shift_remove("resourceVersion");
         }
-        to_stored(&value).and_then(|text| Self::from_stored(&text, revision)).unwrap_or(Self {
-            revision,
-            json: self.json.clone(),
-            body: self.body,
-            parsed: OnceLock::new(),
-        })
+        to_stored(&value)
+            .and_then(|text| Self::from_stored(&text, revision))
+            .unwrap_or(Self {
+                revision,
+                json: self.json.clone(),
+                body: self.body,
+                parsed: OnceLock::new(),
+            })
     }
 
     /// The object as a resource shows it, where it is stored in another group version.
@@ -78,7 +93,9 @@ impl Object {
             return Arc::clone(self);
         }
         let shown = to_stored(&convert::from_stored(resource, &self.value()));
-        shown.and_then(|text| Self::from_stored(&text, self.revision)).map_or_else(|| Arc::clone(self), Arc::new)
+        shown
+            .and_then(|text| Self::from_stored(&text, self.revision))
+            .map_or_else(|| Arc::clone(self), Arc::new)
     }
 
     /// What stands in a list: the object without `apiVersion` and `kind`, and without its opening brace.
@@ -88,7 +105,9 @@ impl Object {
 
     /// The object, parsed at the first call.
     pub fn value(&self) -> Arc<Value> {
-        let parsed = self.parsed.get_or_init(|| serde_json::from_slice(&self.json).ok().map(Arc::new));
+        let parsed = self
+            .parsed
+            .get_or_init(|| serde_json::from_slice(&self.json).ok().map(Arc::new));
         parsed.clone().unwrap_or_default()
     }
 
@@ -106,7 +125,7 @@ const METADATA: &[u8] = b"\"metadata\":{";
 /// The bytes that are stored: `apiVersion`, `kind`, `metadata` without its `resourceVersion`, and then the rest.
 ///
 /// `None` if the value is no object.
-#[must_use] 
+#[must_use]
 pub fn to_stored(value: &Value) -> Option<Vec<u8>> {
     let fields = value.as_object()?;
     let mut out = Vec::with_capacity(512);
@@ -127,7 +146,10 @@ pub fn to_stored(value: &Value) -> Option<Vec<u8>> {
     }
     out.push(b'}');
     let mut first = false;
-    for (name, value) in fields.iter().filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind" | "metadata")) {
+    for (name, value) in fields
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind" | "metadata"))
+    {
         write_field(&mut out, &mut first, name, value)?;
     }
     out.push(b'}');
@@ -171,12 +193,27 @@ mod tests {
             let object = Object::from_stored(stored.as_bytes(), 17).unwrap();
             let want = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"resourceVersion":"17","name":"p"},"spec":{}}"#;
             assert_eq!(object.json, want, "{stored}");
-            assert_eq!(object.item(), r#""metadata":{"resourceVersion":"17","name":"p"},"spec":{}}"#);
-            assert_eq!(object.removed_at(18).value()["metadata"], json!({"resourceVersion": "18", "name": "p"}));
+            assert_eq!(
+                object.item(),
+                r#""metadata":{"resourceVersion":"17","name":"p"},"spec":{}}"#
+            );
+            assert_eq!(
+                object.removed_at(18).value()["metadata"],
+                json!({"resourceVersion": "18", "name": "p"})
+            );
         }
         let empty = Object::from_stored(br#"{"apiVersion":"v1","kind":"X","metadata":{}}"#, 1).unwrap();
-        assert_eq!(empty.json, r#"{"apiVersion":"v1","kind":"X","metadata":{"resourceVersion":"1"}}"#);
-        for damaged in ["", "[]", "{}", r#"{"apiVersion":"v1","kind":"X"}"#, r#"{"apiVersion":"v1","kind":"X","metadata":[]}"#] {
+        assert_eq!(
+            empty.json,
+            r#"{"apiVersion":"v1","kind":"X","metadata":{"resourceVersion":"1"}}"#
+        );
+        for damaged in [
+            "",
+            "[]",
+            "{}",
+            r#"{"apiVersion":"v1","kind":"X"}"#,
+            r#"{"apiVersion":"v1","kind":"X","metadata":[]}"#,
+        ] {
             assert!(Object::from_stored(damaged.as_bytes(), 1).is_none(), "{damaged}");
         }
     }

@@ -65,24 +65,38 @@ impl ListOptions {
         let token = query.get("continue");
         if !matches.is_empty() {
             if text.is_empty() {
-                faults.push(forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"));
+                faults.push(forbidden(
+                    "resourceVersionMatch",
+                    "resourceVersionMatch is forbidden unless resourceVersion is provided",
+                ));
             }
             if !token.is_empty() {
-                faults.push(forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"));
+                faults.push(forbidden(
+                    "resourceVersionMatch",
+                    "resourceVersionMatch is forbidden when continue is provided",
+                ));
             }
             if !matches!(matches, "Exact" | "NotOlderThan") {
                 faults.push(unsupported_match(matches, "\"Exact\", \"NotOlderThan\""));
             }
             if matches == "Exact" && text == "0" {
-                faults.push(forbidden("resourceVersionMatch", "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\""));
+                faults.push(forbidden(
+                    "resourceVersionMatch",
+                    "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"",
+                ));
             }
         }
         if query.has("sendInitialEvents") {
-            faults.push(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+            faults.push(forbidden(
+                "sendInitialEvents",
+                "sendInitialEvents is forbidden for list",
+            ));
         }
         refuse(faults)?;
         if !token.is_empty() && !matches!(text, "" | "0") {
-            return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+            return Err(Status::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
         }
         let limit = limit(query)?;
         let shows = match (revision(text)?, matches) {
@@ -93,7 +107,12 @@ impl ListOptions {
             (Some(revision), "") if limit > 0 => Shows::Exactly(revision),
             (Some(revision), _) => Shows::NotOlderThan(revision),
         };
-        Ok(Self { limit, continue_token: token.to_owned(), shows, ..Self::common(query)? })
+        Ok(Self {
+            limit,
+            continue_token: token.to_owned(),
+            shows,
+            ..Self::common(query)?
+        })
     }
 
     /// Reads them for a watch.
@@ -103,13 +122,22 @@ impl ListOptions {
         let matches = query.get("resourceVersionMatch");
         let initial = query.has("sendInitialEvents");
         if initial && matches != "NotOlderThan" {
-            faults.push(forbidden("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+            faults.push(forbidden(
+                "resourceVersionMatch",
+                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            ));
         }
         if !initial && !matches.is_empty() {
-            faults.push(forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
+            faults.push(forbidden(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            ));
         }
         if query.is_on("sendInitialEvents") && !query.is_on("allowWatchBookmarks") {
-            faults.push(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for watch unless allowWatchBookmarks is set"));
+            faults.push(forbidden(
+                "sendInitialEvents",
+                "sendInitialEvents is forbidden for watch unless allowWatchBookmarks is set",
+            ));
         }
         if !query.get("continue").is_empty() {
             faults.push(forbidden("continue", "continue is forbidden for watch"));
@@ -120,7 +148,10 @@ impl ListOptions {
             Some(0) => Shows::Any,
             Some(revision) => Shows::NotOlderThan(revision),
         };
-        Ok(Self { shows, ..Self::common(query)? })
+        Ok(Self {
+            shows,
+            ..Self::common(query)?
+        })
     }
 
     fn common(query: &Query) -> Result<Self, Status> {
@@ -132,7 +163,9 @@ impl ListOptions {
             shows: Shows::Newest,
             limit: 0,
             continue_token: String::new(),
-            timeout: seconds.filter(|seconds| *seconds > 0).map(|seconds| Duration::from_secs(seconds).min(MAX_TIMEOUT)),
+            timeout: seconds
+                .filter(|seconds| *seconds > 0)
+                .map(|seconds| Duration::from_secs(seconds).min(MAX_TIMEOUT)),
             bookmarks: query.is_on("allowWatchBookmarks"),
             initial_events: query.is_on("sendInitialEvents"),
         })
@@ -142,7 +175,10 @@ impl ListOptions {
 fn limit(query: &Query) -> Result<usize, Status> {
     match query.get("limit") {
         "" => Ok(0),
-        text => text.parse::<i64>().map_err(|_| bad_number("limit", text)).map(|limit| usize::try_from(limit).unwrap_or(0)),
+        text => text
+            .parse::<i64>()
+            .map_err(|_| bad_number("limit", text))
+            .map(|limit| usize::try_from(limit).unwrap_or(0)),
     }
 }
 
@@ -151,11 +187,19 @@ fn bad_number(name: &str, text: &str) -> Status {
 }
 
 fn refuse(faults: Vec<Cause>) -> Result<(), Status> {
-    if faults.is_empty() { Ok(()) } else { Err(Status::invalid("meta.k8s.io", "ListOptions", "", faults)) }
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(Status::invalid("meta.k8s.io", "ListOptions", "", faults))
+    }
 }
 
 fn forbidden(field: &str, why: &str) -> Cause {
-    Cause { reason: "FieldValueForbidden", message: format!("Forbidden: {why}"), field: field.into() }
+    Cause {
+        reason: "FieldValueForbidden",
+        message: format!("Forbidden: {why}"),
+        field: field.into(),
+    }
 }
 
 fn unsupported_match(value: &str, supported: &str) -> Cause {

@@ -54,14 +54,17 @@ fn only(new: &mut Value, old: &Value, fields: &[&[&str]]) {
 }
 
 /// Whether a deletion answers with the object.
-#[must_use] 
+#[must_use]
 pub fn returns_deleted(resource: &Resource) -> bool {
     RETURNED.contains(&(resource.group, resource.plural))
 }
 
 /// Whether what is in it has to go first: namespaces have finalizers in their spec.
 pub(super) fn has_spec_finalizers(resource: &Resource, object: &Value) -> bool {
-    is_namespace(resource) && object["spec"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty())
+    is_namespace(resource)
+        && object["spec"]["finalizers"]
+            .as_array()
+            .is_some_and(|finalizers| !finalizers.is_empty())
 }
 
 /// What the beginning of a deletion changes beside the metadata.

@@ -31,7 +31,7 @@ impl Selection {
     }
 
     /// Whether every object is selected.
-    #[must_use] 
+    #[must_use]
     pub fn is_everything(&self) -> bool {
         self.by_label.is_everything() && self.by_field.is_everything() && self.name.is_empty()
     }
@@ -42,7 +42,7 @@ impl Selection {
     }
 
     /// Whether this object is selected.
-    #[must_use] 
+    #[must_use]
     pub fn has_value(&self, value: &Value) -> bool {
         (self.name.is_empty() || meta::name(value) == self.name)
             && self.by_label.matches_object(value)

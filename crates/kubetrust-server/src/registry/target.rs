@@ -34,20 +34,34 @@ impl Target {
             Scope::Cluster if !attributes.namespace.is_empty() => return Err(Status::no_such_path()),
             Scope::Cluster => String::new(),
         };
-        if resource.scope == Scope::Namespaced && namespace.is_empty() && !attributes.name.is_empty() && attributes.verb == "get" {
+        if resource.scope == Scope::Namespaced
+            && namespace.is_empty()
+            && !attributes.name.is_empty()
+            && attributes.verb == "get"
+        {
             return Err(Status::no_such_path());
         }
-        Ok(Self { resource, subresource, namespace, name: attributes.name.clone() })
+        Ok(Self {
+            resource,
+            subresource,
+            namespace,
+            name: attributes.name.clone(),
+        })
     }
 
     /// An object of a resource.
-    #[must_use] 
+    #[must_use]
     pub fn object(resource: &'static Resource, namespace: &str, name: &str) -> Self {
-        Self { resource, subresource: None, namespace: namespace.to_owned(), name: name.to_owned() }
+        Self {
+            resource,
+            subresource: None,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
     }
 
     /// The key of the object.
-    #[must_use] 
+    #[must_use]
     pub fn key(&self, root: &[u8]) -> Bytes {
         let mut key = self.prefix(root);
         key.extend_from_slice(self.name.as_bytes());
@@ -55,7 +69,7 @@ impl Target {
     }
 
     /// Where the keys of all objects that it names begin.
-    #[must_use] 
+    #[must_use]
     pub fn prefix(&self, root: &[u8]) -> Vec<u8> {
         let mut key = Vec::with_capacity(96);
         key.extend_from_slice(root);
@@ -69,13 +83,13 @@ impl Target {
     }
 
     /// 404 for the object.
-    #[must_use] 
+    #[must_use]
     pub fn not_found(&self) -> Status {
         Status::not_found(self.resource.group, self.resource.plural, &self.name)
     }
 
     /// 409 for the object.
-    #[must_use] 
+    #[must_use]
     pub fn conflict(&self, why: &str) -> Status {
         Status::conflict(self.resource.group, self.resource.plural, &self.name, why)
     }

@@ -81,7 +81,11 @@ impl Registry {
             dry_run: writer.dry_run,
         };
         writer.admission.mutate(&mut operation).await?;
-        refuse(resource, &target.name, validate::update(resource, subresource, &operation.object, before))?;
+        refuse(
+            resource,
+            &target.name,
+            validate::update(resource, subresource, &operation.object, before),
+        )?;
         let admitted = writer.admission.validate(operation).await?;
         if writer.dry_run {
             return unstored(admitted.object()).map(Some);
@@ -97,7 +101,10 @@ impl Registry {
                 Err(_) => Ok(None),
             };
         }
-        match self.store_object(target, admitted, Expect::Modified(old.revision)).await? {
+        match self
+            .store_object(target, admitted, Expect::Modified(old.revision))
+            .await?
+        {
             Stored::Done(object) => Ok(Some(object)),
             Stored::Conflict(None) => Err(target.not_found()),
             Stored::Conflict(Some(_)) => Ok(None),
@@ -141,7 +148,9 @@ fn check_identity(target: &Target, new: &Value, before: &Value, revision: Revisi
     }
     let (said, is) = (meta::text(new, "uid"), meta::text(before, "uid"));
     if !said.is_empty() && said != is {
-        return Err(target.conflict(&format!("Precondition failed: UID in precondition: {said}, UID in object meta: {is}")));
+        return Err(target.conflict(&format!(
+            "Precondition failed: UID in precondition: {said}, UID in object meta: {is}"
+        )));
     }
     match meta::text(new, "resourceVersion") {
         "" if target.subresource.is_none() && !strategy::allows_unconditional_update(target.resource) => {
@@ -170,7 +179,14 @@ fn keep_identity(new: &mut Value, before: &Value) {
     metadata.shift_remove("resourceVersion");
     metadata.shift_remove("selfLink");
     metadata.shift_remove("managedFields");
-    for field in ["namespace", "uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+    for field in [
+        "namespace",
+        "uid",
+        "creationTimestamp",
+        "generation",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ] {
         match &before["metadata"][field] {
             Value::Null => {
                 metadata.shift_remove(field);
@@ -184,7 +200,9 @@ fn keep_identity(new: &mut Value, before: &Value) {
 
 /// Whether nothing but the revision differs: such an update is not written, as upstream does not.
 pub(super) fn same(new: &Value, before: &Value) -> bool {
-    let (Some(new), Some(before)) = (new.as_object(), before.as_object()) else { return false };
+    let (Some(new), Some(before)) = (new.as_object(), before.as_object()) else {
+        return false;
+    };
     let differs = |name: &String| match name.as_str() {
         "metadata" => !same_metadata(new.get("metadata"), before.get("metadata")),
         name => new.get(name) != before.get(name),
@@ -205,5 +223,8 @@ fn same_metadata(new: Option<&Value>, before: Option<&Value>) -> bool {
 fn is_released(resource: &Resource, object: &Value) -> bool {
     let metadata = &object["metadata"];
     let grace = metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
-    metadata["deletionTimestamp"].is_string() && grace == 0 && !has_finalizers(object) && !parts::has_spec_finalizers(resource, object)
+    metadata["deletionTimestamp"].is_string()
+        && grace == 0
+        && !has_finalizers(object)
+        && !parts::has_spec_finalizers(resource, object)
 }

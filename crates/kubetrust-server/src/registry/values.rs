@@ -17,7 +17,7 @@ pub struct Values {
 
 impl Values {
     /// As a configuration says.
-    #[must_use] 
+    #[must_use]
     pub fn new(encryption: &Encryption) -> Self {
         let values = Self::default();
         values.replace(encryption);
@@ -27,15 +27,23 @@ impl Values {
     /// Takes another configuration: the next write is by it, and reads are by either.
     pub fn replace(&self, encryption: &Encryption) {
         let stored = TABLE.iter().filter(|resource| resource.kept == Kept::Stored);
-        let transformers =
-            stored.map(|resource| (resource.storage, encryption.transformer(resource.group, resource.plural))).collect();
+        let transformers = stored
+            .map(|resource| {
+                (
+                    resource.storage,
+                    encryption.transformer(resource.group, resource.plural),
+                )
+            })
+            .collect();
         self.by_storage.store(std::sync::Arc::new(transformers));
     }
 
     /// The value to store.
     pub fn seal(&self, storage: &str, key: &[u8], plain: Bytes) -> Result<Bytes, Status> {
         let by_storage = self.by_storage.load();
-        let Some(transformer) = by_storage.get(storage) else { return Ok(plain) };
+        let Some(transformer) = by_storage.get(storage) else {
+            return Ok(plain);
+        };
         transformer.to_storage(key, plain).map_err(|failure| {
             error!(%failure, "a value can't be encrypted");
             Status::internal("the object can't be encrypted")

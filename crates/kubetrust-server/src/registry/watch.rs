@@ -62,13 +62,19 @@ impl Registry {
     pub async fn watch(&self, target: &Target, options: &ListOptions, selection: Selection) -> Result<Watch, Status> {
         let table = Arc::clone(self.table(target)?);
         let mut prefix = self.prefix(target);
-        if !target.name.is_empty() && (!target.namespace.is_empty() || target.resource.scope == kubetrust_api::resource::Scope::Cluster) {
+        if !target.name.is_empty()
+            && (!target.namespace.is_empty() || target.resource.scope == kubetrust_api::resource::Scope::Cluster)
+        {
             prefix.extend_from_slice(target.name.as_bytes());
         }
         let begin = |table: &Arc<Table>, initial: bool| {
             let (snapshot, subscription) = table.snapshot_and_subscribe(prefix.clone().into());
             let objects = snapshot.items.into_iter().map(|(_, object)| object);
-            let objects: VecDeque<_> = if initial { objects.filter(|object| selection.has(object)).collect() } else { VecDeque::new() };
+            let objects: VecDeque<_> = if initial {
+                objects.filter(|object| selection.has(object)).collect()
+            } else {
+                VecDeque::new()
+            };
             (objects, subscription)
         };
         let (initial, subscription) = match options.shows {
@@ -108,25 +114,36 @@ impl Watch {
     /// The next event; `None` when the watch is over: its time is up, or it did not keep up.
     pub async fn next(&mut self) -> Option<WatchEvent> {
         if let Some(object) = self.initial.pop_front() {
-            return Some(WatchEvent::Change { kind: Kind::Added, object, shared: None });
+            return Some(WatchEvent::Change {
+                kind: Kind::Added,
+                object,
+                shared: None,
+            });
         }
         if let Some(revision) = self.initial_end.take() {
             self.reported = revision;
-            return Some(WatchEvent::Bookmark { revision, initial_end: true });
+            return Some(WatchEvent::Bookmark {
+                revision,
+                initial_end: true,
+            });
         }
         loop {
-            let change = if let Some(change) = self.subscription.backlog.pop_front() { change } else { tokio::select! {
-                biased;
-                change = self.subscription.feed.recv() => change?,
-                () = tokio::time::sleep_until(self.deadline) => return None,
-                () = due(self.bookmark) => {
-                    self.bookmark = Some(next_bookmark(Instant::now(), self.deadline));
-                    if let Some(bookmark) = self.bookmark() {
-                        return Some(bookmark);
+            let change = if let Some(change) = self.subscription.backlog.pop_front() {
+                change
+            } else {
+                tokio::select! {
+                    biased;
+                    change = self.subscription.feed.recv() => change?,
+                    () = tokio::time::sleep_until(self.deadline) => return None,
+                    () = due(self.bookmark) => {
+                        self.bookmark = Some(next_bookmark(Instant::now(), self.deadline));
+                        if let Some(bookmark) = self.bookmark() {
+                            return Some(bookmark);
+                        }
+                        continue;
                     }
-                    continue;
                 }
-            } };
+            };
             self.reported = change.object.revision;
             if let Some(event) = self.selected(change) {
                 return Some(event);
@@ -141,15 +158,25 @@ impl Watch {
             return None;
         }
         self.reported = revision;
-        Some(WatchEvent::Bookmark { revision, initial_end: false })
+        Some(WatchEvent::Bookmark {
+            revision,
+            initial_end: false,
+        })
     }
 
     /// What a change is for this watch: an object that begins to match is added, one that no longer does is deleted.
     fn selected(&self, change: Arc<Change>) -> Option<WatchEvent> {
         if self.selection.is_everything() {
-            return Some(WatchEvent::Change { kind: change.kind, object: Arc::clone(&change.object), shared: Some(change) });
+            return Some(WatchEvent::Change {
+                kind: change.kind,
+                object: Arc::clone(&change.object),
+                shared: Some(change),
+            });
         }
-        let before = change.previous.as_ref().is_some_and(|previous| self.selection.has(previous));
+        let before = change
+            .previous
+            .as_ref()
+            .is_some_and(|previous| self.selection.has(previous));
         let now = change.kind != Kind::Deleted && self.selection.has(&change.object);
         let kind = match (before, now) {
             (false, true) => Kind::Added,
@@ -184,13 +211,16 @@ async fn due(at: Option<Instant>) {
 }
 
 /// The object of a bookmark.
-#[must_use] 
+#[must_use]
 pub fn bookmark(api_version: &str, kind: &str, revision: Revision, initial_end: bool) -> Bytes {
     let mut metadata = serde_json::Map::new();
     metadata.insert("resourceVersion".into(), Value::String(revision.to_string()));
     metadata.insert("creationTimestamp".into(), Value::Null);
     if initial_end {
-        metadata.insert("annotations".into(), serde_json::json!({"k8s.io/initial-events-end": "true"}));
+        metadata.insert(
+            "annotations".into(),
+            serde_json::json!({"k8s.io/initial-events-end": "true"}),
+        );
     }
     let event = serde_json::json!({
         "type": "BOOKMARK",

@@ -47,7 +47,12 @@ pub(super) enum Stored {
 
 impl Registry {
     /// Stores an object under a check, and waits until reads show it.
-    pub(super) async fn store_object(&self, target: &Target, admitted: Admitted, expect: Expect) -> Result<Stored, Status> {
+    pub(super) async fn store_object(
+        &self,
+        target: &Target,
+        admitted: Admitted,
+        expect: Expect,
+    ) -> Result<Stored, Status> {
         let stored = convert::to_stored(target.resource, admitted.into_object());
         let bytes = to_stored(&stored).ok_or_else(|| Status::internal("the object has no metadata"))?;
         if bytes.len() > MAX_OBJECT {
@@ -63,28 +68,47 @@ impl Registry {
         match self.commit(key, expect, change).await? {
             Ok(revision) => {
                 let object = Object::from_stored(&plain, revision);
-                Ok(Stored::Done(Arc::new(object.ok_or_else(|| Status::internal("the object has no metadata"))?)))
+                Ok(Stored::Done(Arc::new(
+                    object.ok_or_else(|| Status::internal("the object has no metadata"))?,
+                )))
             }
             Err(current) => Ok(Stored::Conflict(current)),
         }
     }
 
     /// Removes an object under a check. The revision of the removal, or what is there instead.
-    pub(super) async fn remove(&self, key: Bytes, expect: Revision, _admitted: Admitted) -> Result<Result<Revision, Option<Revision>>, Status> {
+    pub(super) async fn remove(
+        &self,
+        key: Bytes,
+        expect: Revision,
+        _admitted: Admitted,
+    ) -> Result<Result<Revision, Option<Revision>>, Status> {
         self.commit(key, Expect::Modified(expect), Change::Delete).await
     }
 
-    async fn commit(&self, key: Bytes, expect: Expect, change: Change) -> Result<Result<Revision, Option<Revision>>, Status> {
-        let write = Write { key, expect: Some(expect), change: Some(change) };
-        match self.store().commit(vec![write]).await.map_err(|error| status_of(&error))? {
+    async fn commit(
+        &self,
+        key: Bytes,
+        expect: Expect,
+        change: Change,
+    ) -> Result<Result<Revision, Option<Revision>>, Status> {
+        let write = Write {
+            key,
+            expect: Some(expect),
+            change: Some(change),
+        };
+        match self
+            .store()
+            .commit(vec![write])
+            .await
+            .map_err(|error| status_of(&error))?
+        {
             Outcome::Committed(revision) => {
                 // Whoever was answered finds the write in the cache; it is durable even where this takes too long.
                 let _ = self.cache.wait_for(revision).await;
                 Ok(Ok(revision))
             }
-            Outcome::Conflict { current, .. } => {
-                Ok(Err(current.into_iter().next().flatten().map(|kv| kv.modified)))
-            }
+            Outcome::Conflict { current, .. } => Ok(Err(current.into_iter().next().flatten().map(|kv| kv.modified))),
         }
     }
 }
@@ -96,11 +120,15 @@ pub(super) fn modified(target: &Target) -> Status {
 
 /// 422 with these faults, or nothing.
 pub(crate) fn refuse(resource: &Resource, name: &str, faults: Vec<Cause>) -> Result<(), Status> {
-    if faults.is_empty() { Ok(()) } else { Err(Status::invalid(resource.group, resource.kind, name, faults)) }
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(Status::invalid(resource.group, resource.kind, name, faults))
+    }
 }
 
 /// A random UID (RFC 9562, version 4).
-#[must_use] 
+#[must_use]
 pub fn new_uid() -> String {
     let mut bytes = [0_u8; 16];
     // The generator of aws-lc fails only where the system has no randomness at all; then the UIDs are what matters least.
@@ -112,7 +140,14 @@ pub fn new_uid() -> String {
         let _ = write!(hex, "{byte:02x}");
         hex
     });
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
 }
 
 /// Letters and digits that make no words and are not mistaken for each other (`k8s.io/apimachinery/pkg/util/rand`).
@@ -129,7 +164,10 @@ pub(crate) fn generated_name(base: &str) -> String {
     }
     let mut random = [0_u8; SUFFIX_LENGTH];
     let _ = aws_lc_rs::rand::fill(&mut random);
-    let suffix: String = random.iter().map(|byte| char::from(SUFFIX[usize::from(*byte) % SUFFIX.len()])).collect();
+    let suffix: String = random
+        .iter()
+        .map(|byte| char::from(SUFFIX[usize::from(*byte) % SUFFIX.len()]))
+        .collect();
     format!("{}{suffix}", &base[..end])
 }
 
@@ -150,5 +188,7 @@ pub(super) fn metadata_mut(object: &mut Value) -> &mut serde_json::Map<String, V
 
 /// Whether `metadata.finalizers` names any.
 pub(super) fn has_finalizers(object: &Value) -> bool {
-    object["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty())
+    object["metadata"]["finalizers"]
+        .as_array()
+        .is_some_and(|finalizers| !finalizers.is_empty())
 }

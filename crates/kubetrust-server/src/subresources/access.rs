@@ -28,14 +28,21 @@ pub async fn review(call: &mut Call<'_>, incoming: Incoming) -> Result<Reply, St
         return Ok(call.answer(&review));
     }
     if call.target.resource.plural == "localsubjectaccessreviews" {
-        let asked = review["spec"]["resourceAttributes"]["namespace"].as_str().unwrap_or_default();
+        let asked = review["spec"]["resourceAttributes"]["namespace"]
+            .as_str()
+            .unwrap_or_default();
         if asked != call.target.namespace {
             let cause = Cause {
                 reason: "FieldValueInvalid",
                 message: format!("Invalid value: {asked:?}: must match metadata.namespace"),
                 field: "spec.resourceAttributes.namespace".into(),
             };
-            return Err(Status::invalid("authorization.k8s.io", "LocalSubjectAccessReview", "", vec![cause]));
+            return Err(Status::invalid(
+                "authorization.k8s.io",
+                "LocalSubjectAccessReview",
+                "",
+                vec![cause],
+            ));
         }
     }
     let attributes = attributes_of(&review["spec"]);
@@ -61,7 +68,9 @@ fn user_of(spec: &Value) -> User {
         name: text(&spec["user"]),
         uid: text(&spec["uid"]),
         groups: texts(&spec["groups"]),
-        extra: extra.map(|(key, values)| (key.to_ascii_lowercase(), texts(values))).collect(),
+        extra: extra
+            .map(|(key, values)| (key.to_ascii_lowercase(), texts(values)))
+            .collect(),
     }
 }
 
@@ -82,7 +91,10 @@ fn attributes_of(spec: &Value) -> Attributes {
         });
     }
     let url = &spec["nonResourceAttributes"];
-    Attributes::NonResource { verb: text(&url["verb"]), path: text(&url["path"]) }
+    Attributes::NonResource {
+        verb: text(&url["verb"]),
+        path: text(&url["path"]),
+    }
 }
 
 /// The requirements of a review's selector. One with an operator that there is none of demands nothing.
@@ -99,16 +111,26 @@ fn requirements(selector: &Value) -> Vec<Requirement> {
             };
             let values = texts(&requirement["values"]);
             // `in` with one value is what authorizers look for as `=`.
-            let operator = if operator == Operator::In && values.len() == 1 { Operator::Equals } else { operator };
-            Some(Requirement { key: text(&requirement["key"]), operator, values })
+            let operator = if operator == Operator::In && values.len() == 1 {
+                Operator::Equals
+            } else {
+                operator
+            };
+            Some(Requirement {
+                key: text(&requirement["key"]),
+                operator,
+                values,
+            })
         })
         .collect()
 }
 
 fn rules_status(rules: &Rules) -> Value {
     let resources: Vec<Value> = rules.of_resources().map(resource_rule).collect();
-    let urls: Vec<Value> =
-        rules.of_urls().map(|rule| json!({"verbs": rule.verbs, "nonResourceURLs": rule.non_resource_urls})).collect();
+    let urls: Vec<Value> = rules
+        .of_urls()
+        .map(|rule| json!({"verbs": rule.verbs, "nonResourceURLs": rule.non_resource_urls}))
+        .collect();
     let mut status = json!({"resourceRules": resources, "nonResourceRules": urls, "incomplete": rules.incomplete});
     if !rules.evaluation_error.is_empty() {
         status["evaluationError"] = rules.evaluation_error.clone().into();
@@ -129,5 +151,11 @@ fn text(value: &Value) -> String {
 }
 
 fn texts(value: &Value) -> Vec<String> {
-    value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }

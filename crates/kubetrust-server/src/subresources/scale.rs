@@ -13,10 +13,17 @@ use crate::registry::target::Target;
 
 /// Reads it, or changes the number.
 pub async fn serve(call: &mut Call<'_>, verb: &str, incoming: Incoming) -> Result<Reply, Status> {
-    let workload = Target { subresource: None, ..call.target.clone() };
+    let workload = Target {
+        subresource: None,
+        ..call.target.clone()
+    };
     if verb == "get" {
         let object = call.server.registry.get(&workload, &call.query).await?;
-        return Ok(respond::value(200, &scale_of(&workload, &object.value()), call.style.wanted.encoding));
+        return Ok(respond::value(
+            200,
+            &scale_of(&workload, &object.value()),
+            call.style.wanted.encoding,
+        ));
     }
     let expected = Expected::built_in("autoscaling", "v1", "Scale");
     let validation = call.field_validation()?;
@@ -33,12 +40,18 @@ pub async fn serve(call: &mut Call<'_>, verb: &str, incoming: Incoming) -> Resul
             }
             let scale = match &change {
                 Change::Replaced(scale) => scale.clone(),
-                Change::Patched(patch) => decode::patched(scale_of(&workload, old), patch, expected, validation)?.object,
+                Change::Patched(patch) => {
+                    decode::patched(scale_of(&workload, old), patch, expected, validation)?.object
+                }
             };
             with_replicas(&workload, old, &scale)
         })
         .await?;
-    Ok(respond::value(200, &scale_of(&workload, &updated.object.value()), call.style.wanted.encoding))
+    Ok(respond::value(
+        200,
+        &scale_of(&workload, &updated.object.value()),
+        call.style.wanted.encoding,
+    ))
 }
 
 /// What is asked for.
@@ -50,10 +63,15 @@ enum Change {
 fn scale_of(target: &Target, object: &Value) -> Value {
     let metadata = &object["metadata"];
     let kept = ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"];
-    let metadata: Map<String, Value> =
-        kept.iter().filter_map(|name| Some(((*name).to_owned(), metadata.get(*name)?.clone()))).collect();
+    let metadata: Map<String, Value> = kept
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), metadata.get(*name)?.clone())))
+        .collect();
     let mut status = json!({"replicas": object["status"]["replicas"].as_i64().unwrap_or(0)});
-    let selector = selector_text(&object["spec"]["selector"], target.resource.kind == "ReplicationController");
+    let selector = selector_text(
+        &object["spec"]["selector"],
+        target.resource.kind == "ReplicationController",
+    );
     if !selector.is_empty() {
         status["selector"] = selector.into();
     }
@@ -69,11 +87,20 @@ fn scale_of(target: &Target, object: &Value) -> Value {
 /// The selector as the text that a query takes.
 fn selector_text(selector: &Value, flat: bool) -> String {
     let labels = if flat { selector } else { &selector["matchLabels"] };
-    let mut terms: Vec<String> =
-        labels.as_object().into_iter().flatten().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
+    let mut terms: Vec<String> = labels
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
+        .collect();
     for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
         let key = expression["key"].as_str().unwrap_or_default();
-        let values: Vec<&str> = expression["values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let values: Vec<&str> = expression["values"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         terms.push(match expression["operator"].as_str().unwrap_or_default() {
             "In" => format!("{key} in ({})", values.join(",")),
             "NotIn" => format!("{key} notin ({})", values.join(",")),

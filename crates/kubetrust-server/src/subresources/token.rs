@@ -19,12 +19,23 @@ const DEFAULT_SECONDS: i64 = 60 * 60;
 /// `serviceaccounts/NAME/token`: a new token for the account, bound to what the request names.
 pub async fn request(call: &mut Call<'_>, incoming: Incoming) -> Result<Reply, Status> {
     let mut request = call.posted(incoming).await?;
-    let account_target = Target { subresource: None, ..call.target.clone() };
+    let account_target = Target {
+        subresource: None,
+        ..call.target.clone()
+    };
     for (field, is) in [("name", &call.target.name), ("namespace", &call.target.namespace)] {
         let said = meta::text(&request, field).to_owned();
         if !said.is_empty() && said != *is {
-            let what = if field == "name" { "must match the service account name" } else { "must match the service account namespace" };
-            return Err(invalid(&call.target.name, &format!("metadata.{field}"), format!("Invalid value: {said:?}: {what}")));
+            let what = if field == "name" {
+                "must match the service account name"
+            } else {
+                "must match the service account namespace"
+            };
+            return Err(invalid(
+                &call.target.name,
+                &format!("metadata.{field}"),
+                format!("Invalid value: {said:?}: {what}"),
+            ));
         }
         meta::set(&mut request, field, is.clone());
     }
@@ -44,16 +55,21 @@ pub async fn request(call: &mut Call<'_>, incoming: Incoming) -> Result<Reply, S
     };
     let wanted = TokenAsk {
         namespace: call.target.namespace.clone(),
-        account: Reference { name: call.target.name.clone(), uid: meta::uid(&account).to_owned() },
+        account: Reference {
+            name: call.target.name.clone(),
+            uid: meta::uid(&account).to_owned(),
+        },
         bound_to,
         audiences: texts(&request["spec"]["audiences"]),
         expiration_seconds: request["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS),
     };
     let seconds = wanted.expiration_seconds;
     let signed = tokens.issue(wanted, call.style.now).map_err(|error| match error {
-        IssueError::TooShort | IssueError::TooLong => {
-            invalid(&call.target.name, "spec.expirationSeconds", format!("Invalid value: {seconds}: {error}"))
-        }
+        IssueError::TooShort | IssueError::TooLong => invalid(
+            &call.target.name,
+            "spec.expirationSeconds",
+            format!("Invalid value: {seconds}: {error}"),
+        ),
         IssueError::Random(_) | IssueError::Sign(_) | IssueError::Json => Status::internal("the token can't be signed"),
     })?;
     call.warnings.extend(signed.warning);
@@ -76,15 +92,34 @@ async fn bound_to(call: &Call<'_>, reference: &Value, account: &Value) -> Result
         ("v1", "Secret") => "secrets",
         ("v1", "Node") => "nodes",
         (version, _) => {
-            return Err(Status::bad_request(format!("cannot bind token for serviceaccount {:?} to object of type {version}, Kind={kind}", meta::name(account))));
+            return Err(Status::bad_request(format!(
+                "cannot bind token for serviceaccount {:?} to object of type {version}, Kind={kind}",
+                meta::name(account)
+            )));
         }
     };
     let found = resource::lookup("", "v1", plural).ok_or_else(Status::no_such_path)?;
-    let namespace = if plural == "nodes" { "" } else { call.target.namespace.as_str() };
-    let object = call.server.registry.get(&Target::object(found, namespace, &name), &call.query).await?.value();
+    let namespace = if plural == "nodes" {
+        ""
+    } else {
+        call.target.namespace.as_str()
+    };
+    let object = call
+        .server
+        .registry
+        .get(&Target::object(found, namespace, &name), &call.query)
+        .await?
+        .value();
     let is = meta::uid(&object).to_owned();
     if !uid.is_empty() && uid != is {
-        return Err(Status::conflict("", plural, &name, &format!("the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated")));
+        return Err(Status::conflict(
+            "",
+            plural,
+            &name,
+            &format!(
+                "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
+            ),
+        ));
     }
     let reference = Reference { name, uid: is };
     match plural {
@@ -103,8 +138,13 @@ async fn bound_to(call: &Call<'_>, reference: &Value, account: &Value) -> Result
                 Some(name) => {
                     let nodes = resource::lookup("", "v1", "nodes").ok_or_else(Status::no_such_path)?;
                     let found = call.server.registry.cached(&Target::object(nodes, "", name));
-                    let uid = found.map(|node| meta::uid(&node.value()).to_owned()).unwrap_or_default();
-                    Some(Reference { name: name.to_owned(), uid })
+                    let uid = found
+                        .map(|node| meta::uid(&node.value()).to_owned())
+                        .unwrap_or_default();
+                    Some(Reference {
+                        name: name.to_owned(),
+                        uid,
+                    })
                 }
                 None => None,
             };
@@ -119,7 +159,9 @@ pub async fn review(call: &mut Call<'_>, incoming: Incoming) -> Result<Reply, St
     call.admit(&review).await?;
     let token = review["spec"]["token"].as_str().unwrap_or_default().to_owned();
     if token.is_empty() {
-        return Err(Status::bad_request("token is required for TokenReview in authentication"));
+        return Err(Status::bad_request(
+            "token is required for TokenReview in authentication",
+        ));
     }
     let audiences = texts(&review["spec"]["audiences"]);
     let asked = (!audiences.is_empty()).then_some(audiences.as_slice());
@@ -138,10 +180,20 @@ pub async fn review(call: &mut Call<'_>, incoming: Incoming) -> Result<Reply, St
 }
 
 fn texts(value: &Value) -> Vec<String> {
-    value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }
 
 fn invalid(name: &str, field: &str, message: String) -> Status {
-    let cause = Cause { reason: "FieldValueInvalid", message, field: field.to_owned() };
+    let cause = Cause {
+        reason: "FieldValueInvalid",
+        message,
+        field: field.to_owned(),
+    };
     Status::invalid("authentication.k8s.io", "TokenRequest", name, vec![cause])
 }

@@ -21,7 +21,7 @@ const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 const SESSIONS: usize = 4096;
 
 /// The one cryptographic backend, hybrid post-quantum key exchange first.
-#[must_use] 
+#[must_use]
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }

@@ -1,7 +1,7 @@
 //! Asks for a client certificate and checks possession of its key, nothing else.
 
-use rustls::DistinguishedName;
 use rustls::DigitallySignedStruct;
+use rustls::DistinguishedName;
 use rustls::SignatureScheme;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
@@ -17,14 +17,17 @@ pub struct Possession {
 
 impl Possession {
     /// With the subjects of these authorities as hints.
-    #[must_use] 
+    #[must_use]
     pub fn new(provider: &CryptoProvider, authorities: &[CertificateDer<'static>]) -> Self {
         let hints = authorities
             .iter()
             .filter_map(|der| webpki::anchor_from_trusted_cert(der).ok())
             .map(|anchor| DistinguishedName::in_sequence(&anchor.subject))
             .collect();
-        Self { hints, algorithms: provider.signature_verification_algorithms }
+        Self {
+            hints,
+            algorithms: provider.signature_verification_algorithms,
+        }
     }
 }
 

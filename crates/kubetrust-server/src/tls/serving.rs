@@ -35,8 +35,9 @@ pub enum ServingError {
 impl ServingPair {
     /// Validates a chain (leaf first) and its key, both PEM. `names` is empty for the names of the certificate.
     pub fn from_pem(certificate: &[u8], key: &[u8], names: &[String]) -> Result<Self, ServingError> {
-        let chain: Vec<CertificateDer<'static>> =
-            CertificateDer::pem_slice_iter(certificate).collect::<Result<_, _>>().map_err(|_| ServingError::NoCertificate)?;
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(certificate)
+            .collect::<Result<_, _>>()
+            .map_err(|_| ServingError::NoCertificate)?;
         if chain.is_empty() {
             return Err(ServingError::NoCertificate);
         }
@@ -46,11 +47,14 @@ impl ServingPair {
             rustls::Error::InconsistentKeys(_) => ServingError::Mismatch,
             other => ServingError::Unusable(other.to_string()),
         })?;
-        Ok(Self { key: Arc::new(key), names: names.iter().map(|name| name.to_ascii_lowercase()).collect() })
+        Ok(Self {
+            key: Arc::new(key),
+            names: names.iter().map(|name| name.to_ascii_lowercase()).collect(),
+        })
     }
 
     /// The leaf.
-    #[must_use] 
+    #[must_use]
     pub fn certificate(&self) -> Option<&CertificateDer<'static>> {
         self.key.cert.first()
     }
@@ -67,7 +71,9 @@ impl ServingPair {
 }
 
 fn certificate_names(leaf: &CertificateDer<'_>, host: &str) -> bool {
-    let Ok(name) = ServerName::try_from(host) else { return false };
+    let Ok(name) = ServerName::try_from(host) else {
+        return false;
+    };
     webpki::EndEntityCert::try_from(leaf).is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(&name).is_ok())
 }
 

@@ -1,7 +1,10 @@
 //! Admission, plugin by plugin: tables with a line a case, over a registry on the embedded store.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test reports by panicking")]
-#![allow(clippy::needless_pass_by_value, reason = "the lines of a table hand over what json! makes")]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "the lines of a table hand over what json! makes"
+)]
 
 mod certificates;
 mod flags;

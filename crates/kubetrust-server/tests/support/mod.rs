@@ -1,5 +1,9 @@
 //! A server in this process with a cluster's real credentials, and a client that speaks to it as anyone.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't be set up has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that can't be set up has failed"
+)]
 #![allow(dead_code, reason = "each test uses the part that it needs")]
 
 pub mod client;
@@ -46,7 +50,11 @@ impl Cluster {
         let plan = loaded.plan(folder.path()).unwrap();
         loaded.apply(&directory, plan, &()).unwrap();
         let options = options(folder.path(), address.into());
-        Self { folder, loopback, options }
+        Self {
+            folder,
+            loopback,
+            options,
+        }
     }
 
     /// A file of the host, below `kubernetes/`.
@@ -61,7 +69,10 @@ impl Cluster {
 
     /// The certificate and key of a pair below `kubernetes/pki/`.
     pub fn pair(&self, name: &str) -> Credential {
-        Credential::pair(&self.file(&format!("pki/{name}.crt")), &self.file(&format!("pki/{name}.key")))
+        Credential::pair(
+            &self.file(&format!("pki/{name}.crt")),
+            &self.file(&format!("pki/{name}.key")),
+        )
     }
 
     /// The credential of a kubeconfig below `kubernetes/auth/`.
@@ -85,7 +96,10 @@ fn options(root: &Path, address: std::net::IpAddr) -> Options {
         bind_address: address,
         secure_port: 6443,
         advertise: None,
-        serving: Pair { certificate: pki.join("apiserver.crt"), key: pki.join("apiserver.key") },
+        serving: Pair {
+            certificate: pki.join("apiserver.crt"),
+            key: pki.join("apiserver.key"),
+        },
         sni: Vec::new(),
         client_ca_file: Some(pki.join("ca.crt")),
         client_crl_file: None,

@@ -46,7 +46,9 @@ impl Bare {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
         Self { child, address }
     }
 }
@@ -66,7 +68,10 @@ pub fn asked_for(arguments: &[String]) -> Option<PathBuf> {
 
 /// Is the limit until it is killed.
 pub fn serve(folder: &Path) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(answer(folder));
 }
 
@@ -74,9 +79,19 @@ async fn answer(folder: &Path) {
     let pki = folder.parent().unwrap().join("pki");
     let read = |name: &str| std::fs::read(pki.join(name)).unwrap();
     let default = ServingPair::from_pem(&read("apiserver.crt"), &read("apiserver.key"), &[]).unwrap();
-    let tls = server_config(&Arc::new(ServingPairs { default, by_name: Vec::new() }), &[]).unwrap();
+    let tls = server_config(
+        &Arc::new(ServingPairs {
+            default,
+            by_name: Vec::new(),
+        }),
+        &[],
+    )
+    .unwrap();
     let body = Bytes::from(std::fs::read(folder.join("body")).unwrap());
-    let address: SocketAddr = std::fs::read_to_string(folder.join("address")).unwrap().parse().unwrap();
+    let address: SocketAddr = std::fs::read_to_string(folder.join("address"))
+        .unwrap()
+        .parse()
+        .unwrap();
     let listener = TcpListener::bind(address).await.unwrap();
     println!("ready");
     let (push, _) = broadcast::channel::<Bytes>(64);
@@ -85,7 +100,9 @@ async fn answer(folder: &Path) {
         stream.set_nodelay(true).unwrap();
         let (acceptor, body, push) = (TlsAcceptor::from(Arc::clone(&tls)), body.clone(), push.clone());
         tokio::spawn(async move {
-            let Ok(stream) = acceptor.accept(stream).await else { return };
+            let Ok(stream) = acceptor.accept(stream).await else {
+                return;
+            };
             let service = service_fn(move |request| {
                 let (body, push) = (body.clone(), push.clone());
                 async move { Ok::<_, Infallible>(reply(&request, body, &push)) }
@@ -119,6 +136,8 @@ fn reply(
         _ => Full::new(body).boxed(),
     };
     let mut reply = Response::new(body);
-    reply.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+    reply
+        .headers_mut()
+        .insert("content-type", HeaderValue::from_static("application/json"));
     reply
 }

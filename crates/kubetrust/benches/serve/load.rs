@@ -67,7 +67,9 @@ impl Load {
                 let path = setup.file(&format!("auth/{name}.conf"));
                 let parsed = Kubeconfig::from_yaml(&std::fs::read_to_string(&path).unwrap()).unwrap();
                 let folder = path.parent().unwrap();
-                let Credential::Certificate { certificate, key } = parsed.credential else { panic!("no certificate") };
+                let Credential::Certificate { certificate, key } = parsed.credential else {
+                    panic!("no certificate")
+                };
                 let certificate = match certificate {
                     Source::File(file) => std::fs::read(folder.join(file)).unwrap(),
                     Source::Data(data) => data.into_bytes(),
@@ -78,30 +80,44 @@ impl Load {
                     KeySource::Data(data) => data.as_bytes().to_vec(),
                     KeySource::Absent => panic!("no key"),
                 };
-                let chain = CertificateDer::pem_slice_iter(&certificate).collect::<Result<Vec<_>, _>>().unwrap();
-                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(&key).unwrap()).unwrap()
+                let chain = CertificateDer::pem_slice_iter(&certificate)
+                    .collect::<Result<Vec<_>, _>>()
+                    .unwrap();
+                builder
+                    .with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(&key).unwrap())
+                    .unwrap()
             }
         };
         tls.alpn_protocols = vec![b"h2".to_vec()];
         // Every connection is a whole handshake.
         tls.resumption = Resumption::disabled();
-        Self { address, tls: Arc::new(tls), token }
+        Self {
+            address,
+            tls: Arc::new(tls),
+            token,
+        }
     }
 
     async fn connect(&self) -> Sender {
         let stream = TcpStream::connect(self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let name = ServerName::IpAddress(self.address.ip().into());
-        let stream = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await.unwrap();
+        let stream = TlsConnector::from(Arc::clone(&self.tls))
+            .connect(name, stream)
+            .await
+            .unwrap();
         let mut http = http2::Builder::new(TokioExecutor::new());
-        http.initial_stream_window_size(4 << 20).initial_connection_window_size(64 << 20);
+        http.initial_stream_window_size(4 << 20)
+            .initial_connection_window_size(64 << 20);
         let (sender, connection) = http.handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         sender
     }
 
     fn request(&self, method: Method, path: &str, body: Bytes) -> Request<Full<Bytes>> {
-        let mut request = Request::builder().method(method).uri(format!("https://{}{path}", self.address));
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("https://{}{path}", self.address));
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
@@ -125,7 +141,9 @@ impl Load {
 
     async fn post(&self, path: &str, body: &Value) -> Value {
         let mut sender = self.connect().await;
-        let (code, answer) = self.send(&mut sender, Method::POST, path, body.to_string().into()).await;
+        let (code, answer) = self
+            .send(&mut sender, Method::POST, path, body.to_string().into())
+            .await;
         assert!(code < 300, "{path}: {code} {}", String::from_utf8_lossy(&answer));
         serde_json::from_slice(&answer).unwrap()
     }
@@ -134,7 +152,9 @@ impl Load {
     pub async fn prepare_object(&self) -> Object {
         let path = format!("{CONFIG_MAPS}/measured");
         self.post(CONFIG_MAPS, &config_map("measured")).await;
-        let (code, body) = self.send(&mut self.connect().await, Method::GET, &path, Bytes::new()).await;
+        let (code, body) = self
+            .send(&mut self.connect().await, Method::GET, &path, Bytes::new())
+            .await;
         assert_eq!(code, 200);
         Object { path, body }
     }
@@ -150,9 +170,12 @@ impl Load {
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
             "subjects": [{"kind": "ServiceAccount", "name": "robot", "namespace": "default"}],
         });
-        self.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", &binding).await;
+        self.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", &binding)
+            .await;
         let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
-        let issued = self.post("/api/v1/namespaces/default/serviceaccounts/robot/token", &request).await;
+        let issued = self
+            .post("/api/v1/namespaces/default/serviceaccounts/robot/token", &request)
+            .await;
         issued["status"]["token"].as_str().unwrap().to_owned()
     }
 
@@ -163,11 +186,26 @@ impl Load {
         let tasks: Vec<_> = match mode {
             Mode::Streams(count) => {
                 let sender = self.connect().await;
-                (0..count).map(|_| tokio::spawn(self.clone().repeat(Some(sender.clone()), path.to_owned(), begun, time, Arc::clone(&done)))).collect()
+                (0..count)
+                    .map(|_| {
+                        tokio::spawn(self.clone().repeat(
+                            Some(sender.clone()),
+                            path.to_owned(),
+                            begun,
+                            time,
+                            Arc::clone(&done),
+                        ))
+                    })
+                    .collect()
             }
-            Mode::Connections(count) => {
-                (0..count).map(|_| tokio::spawn(self.clone().repeat(None, path.to_owned(), begun, time, Arc::clone(&done)))).collect()
-            }
+            Mode::Connections(count) => (0..count)
+                .map(|_| {
+                    tokio::spawn(
+                        self.clone()
+                            .repeat(None, path.to_owned(), begun, time, Arc::clone(&done)),
+                    )
+                })
+                .collect(),
         };
         for task in tasks {
             task.await.unwrap();
@@ -175,7 +213,14 @@ impl Load {
         done.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64()
     }
 
-    async fn repeat(self, sender: Option<Sender>, path: String, begun: Instant, time: Duration, done: Arc<AtomicUsize>) {
+    async fn repeat(
+        self,
+        sender: Option<Sender>,
+        path: String,
+        begun: Instant,
+        time: Duration,
+        done: Arc<AtomicUsize>,
+    ) {
         let mut kept = sender;
         while begun.elapsed() < time {
             match &mut kept {
@@ -209,7 +254,10 @@ impl Load {
         for task in tasks {
             total += task.await.unwrap();
         }
-        (total as f64 / begun.elapsed().as_secs_f64(), config_map("w0-0").to_string().len() + 120)
+        (
+            total as f64 / begun.elapsed().as_secs_f64(),
+            config_map("w0-0").to_string().len() + 120,
+        )
     }
 
     /// Creates so many objects.
@@ -272,7 +320,9 @@ impl Load {
         for write in 0..writes {
             let body = json!({"data": {"turn": write.to_string()}}).to_string();
             let mut request = self.request(Method::PATCH, &object.path, body.into());
-            request.headers_mut().insert("content-type", "application/merge-patch+json".parse().unwrap());
+            request
+                .headers_mut()
+                .insert("content-type", "application/merge-patch+json".parse().unwrap());
             sender.ready().await.unwrap();
             let begun = Instant::now();
             let reply = sender.send_request(request);
@@ -306,7 +356,10 @@ impl Load {
             let mut sender = self.connect().await;
             for _ in 0..100.min(count - streams.len()) {
                 sender.ready().await.unwrap();
-                let reply = sender.send_request(self.request(Method::GET, path, Bytes::new())).await.unwrap();
+                let reply = sender
+                    .send_request(self.request(Method::GET, path, Bytes::new()))
+                    .await
+                    .unwrap();
                 assert_eq!(reply.status().as_u16(), 200);
                 streams.push(reply.into_body());
             }

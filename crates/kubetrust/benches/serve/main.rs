@@ -38,12 +38,18 @@ fn main() {
     if arguments.iter().any(|argument| argument == "--test") {
         return;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(run());
 }
 
 async fn run() {
-    println!("{} cores; medians of {ROUNDS}\n", std::thread::available_parallelism().unwrap());
+    println!(
+        "{} cores; medians of {ROUNDS}\n",
+        std::thread::available_parallelism().unwrap()
+    );
     println!("{:<62} {:>12} {:>12} {:>7}  goal", "what", "measured", "limit", "ratio");
     let setup = Setup::new("ecdsa-p256");
     start(&setup);
@@ -58,13 +64,25 @@ async fn run() {
 /// From the start of the process to `/readyz`, and what it takes then.
 fn start(setup: &Setup) {
     let fresh = server::median((0..ROUNDS).map(|_| setup.ready_in(Store::Empty)).collect());
-    row("start to /readyz, credentials there, empty store", &millis(fresh), "", None, "<= 60 ms");
+    row(
+        "start to /readyz, credentials there, empty store",
+        &millis(fresh),
+        "",
+        None,
+        "<= 60 ms",
+    );
     setup.run(Store::Kept).stop();
     let again = server::median((0..ROUNDS).map(|_| setup.ready_in(Store::Kept)).collect());
     row("start to /readyz, second start", &millis(again), "", None, "<= 60 ms");
     let server = setup.run(Store::Kept);
     std::thread::sleep(Duration::from_secs(3));
-    row("memory when idle", &format!("{:.1} MiB", server.resident_mib()), "", None, "<= 30 MiB");
+    row(
+        "memory when idle",
+        &format!("{:.1} MiB", server.resident_mib()),
+        "",
+        None,
+        "<= 30 MiB",
+    );
     server.stop();
 }
 
@@ -75,9 +93,21 @@ async fn reads(setup: &Setup) {
     let bare = bare::Bare::start(setup, &object.body);
     let limit = Load::new(setup, bare.address, Some("admin"), None);
     let (ours, theirs) = load::in_turn(&admin, &limit, &object.path, Mode::Streams(32), ROUND, ROUNDS).await;
-    row("GET of one object, mutual TLS, HTTP/2, 32 in flight", &rate(ours), &rate(theirs), Some(ours / theirs), ">= 70 % of bare hyper");
+    row(
+        "GET of one object, mutual TLS, HTTP/2, 32 in flight",
+        &rate(ours),
+        &rate(theirs),
+        Some(ours / theirs),
+        ">= 70 % of bare hyper",
+    );
     let (ours, theirs) = load::in_turn(&admin, &limit, &object.path, Mode::Connections(8), ROUND, ROUNDS).await;
-    row("fresh mutual-TLS connection + GET", &rate(ours), &rate(theirs), Some(ours / theirs), ">= 90 % of bare rustls");
+    row(
+        "fresh mutual-TLS connection + GET",
+        &rate(ours),
+        &rate(theirs),
+        Some(ours / theirs),
+        ">= 90 % of bare rustls",
+    );
     server.stop();
 }
 
@@ -88,7 +118,13 @@ async fn tokens(setup: &Setup, algorithm: &str) {
     let token = admin.account_with_token().await;
     let account = Load::new(setup, server.address, None, Some(token));
     let (ours, theirs) = load::in_turn(&account, &admin, &object.path, Mode::Streams(32), ROUND, ROUNDS).await;
-    row(&format!("GET with a service-account token, {algorithm}, warm"), &rate(ours), &rate(theirs), Some(ours / theirs), ">= 95 % of a certificate's");
+    row(
+        &format!("GET with a service-account token, {algorithm}, warm"),
+        &rate(ours),
+        &rate(theirs),
+        Some(ours / theirs),
+        ">= 95 % of a certificate's",
+    );
     server.stop();
 }
 
@@ -97,7 +133,13 @@ async fn writes(setup: &Setup) {
     let admin = Load::new(setup, server.address, Some("admin"), None);
     let (ours, bytes) = admin.creates(WRITERS, ROUND * 2).await;
     let limit = server::raw_commits(setup, WRITERS, bytes, ROUND * 2).await;
-    row(&format!("create, durable, {WRITERS} writers"), &rate(ours), &rate(limit), Some(ours / limit), ">= 60 % of the engine");
+    row(
+        &format!("create, durable, {WRITERS} writers"),
+        &rate(ours),
+        &rate(limit),
+        Some(ours / limit),
+        ">= 60 % of the engine",
+    );
     server.stop();
 }
 
@@ -108,7 +150,9 @@ async fn watches(setup: &Setup) {
     let ours = admin.watched_write(WATCHERS, &object, 20).await;
     server.stop();
     let bare = bare::Bare::start(setup, &object.body);
-    let limit = Load::new(setup, bare.address, Some("admin"), None).pushed(WATCHERS, 20).await;
+    let limit = Load::new(setup, bare.address, Some("admin"), None)
+        .pushed(WATCHERS, 20)
+        .await;
     row(
         &format!("one write seen by {WATCHERS} watchers"),
         &millis(ours),
@@ -129,12 +173,30 @@ async fn large() {
     let bare = bare::Bare::start(&setup, &body);
     let (limit, _) = Load::new(&setup, bare.address, Some("admin"), None).whole_body().await;
     let size = body.len() as f64 / f64::from(1 << 20);
-    row(&format!("list of {OBJECTS} objects, {size:.0} MiB"), &millis(ours), &millis(limit), Some(ours.as_secs_f64() / limit.as_secs_f64()), "<= 3 x copy + TLS of the bytes");
-    row("  growth of the peak memory", &format!("{grown:.0} MiB"), &format!("{size:.0} MiB"), Some(grown / size), "<= 2 x its size");
+    row(
+        &format!("list of {OBJECTS} objects, {size:.0} MiB"),
+        &millis(ours),
+        &millis(limit),
+        Some(ours.as_secs_f64() / limit.as_secs_f64()),
+        "<= 3 x copy + TLS of the bytes",
+    );
+    row(
+        "  growth of the peak memory",
+        &format!("{grown:.0} MiB"),
+        &format!("{size:.0} MiB"),
+        Some(grown / size),
+        "<= 2 x its size",
+    );
     server.stop();
     let again = server::median((0..ROUNDS).map(|_| setup.ready_in(Store::Kept)).collect());
     let read = server::median((0..ROUNDS).map(|_| setup.read_store()).collect());
-    row(&format!("start with {OBJECTS} objects stored"), &millis(again), &millis(read), Some(again.as_secs_f64() / read.as_secs_f64()), "<= 2 x reading the file");
+    row(
+        &format!("start with {OBJECTS} objects stored"),
+        &millis(again),
+        &millis(read),
+        Some(again.as_secs_f64() / read.as_secs_f64()),
+        "<= 2 x reading the file",
+    );
 }
 
 fn row(what: &str, measured: &str, limit: &str, ratio: Option<f64>, goal: &str) {

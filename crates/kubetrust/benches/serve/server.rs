@@ -55,8 +55,16 @@ impl Setup {
             .output()
             .unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
-        let flags = text.lines().filter(|line| !line.starts_with("--etcd-")).map(str::to_owned).collect();
-        Self { folder, loopback, flags }
+        let flags = text
+            .lines()
+            .filter(|line| !line.starts_with("--etcd-"))
+            .map(str::to_owned)
+            .collect();
+        Self {
+            folder,
+            loopback,
+            flags,
+        }
     }
 
     /// A file of the host.
@@ -72,7 +80,11 @@ impl Setup {
     fn store(&self, store: Store) -> PathBuf {
         match store {
             Store::Kept => self.folder.path().join("kept"),
-            Store::Empty => tempfile::Builder::new().prefix("store").tempdir_in(self.folder.path()).unwrap().keep(),
+            Store::Empty => tempfile::Builder::new()
+                .prefix("store")
+                .tempdir_in(self.folder.path())
+                .unwrap()
+                .keep(),
         }
     }
 
@@ -93,7 +105,10 @@ impl Setup {
         let mut line = String::new();
         while !line.contains("listens on") {
             line.clear();
-            assert!(lines.read_line(&mut line).unwrap() > 0, "the server ended before it was ready");
+            assert!(
+                lines.read_line(&mut line).unwrap() > 0,
+                "the server ended before it was ready"
+            );
         }
         std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
         Server { child, address }
@@ -172,9 +187,21 @@ pub async fn raw_commits(setup: &Setup, writers: usize, bytes: usize, time: Dura
             tokio::spawn(async move {
                 let mut done = 0_usize;
                 while begun.elapsed() < time {
-                    let key = format!("/registry/configmaps/default/w{writer}-{done}").into_bytes().into();
-                    let change = Change::Put { value: vec![b'x'; bytes].into(), lease: None };
-                    store.commit(vec![Write { key, expect: Some(Expect::Absent), change: Some(change) }]).await.unwrap();
+                    let key = format!("/registry/configmaps/default/w{writer}-{done}")
+                        .into_bytes()
+                        .into();
+                    let change = Change::Put {
+                        value: vec![b'x'; bytes].into(),
+                        lease: None,
+                    };
+                    store
+                        .commit(vec![Write {
+                            key,
+                            expect: Some(Expect::Absent),
+                            change: Some(change),
+                        }])
+                        .await
+                        .unwrap();
                     done += 1;
                 }
                 done

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 use kubetrust_auth::authz::Mode;
-use kubetrust_store::etcd;
 use kubetrust_server::audit::log::Options as AuditLog;
 use kubetrust_server::options::{Options, Pair, RequestHeader, ServiceAccounts, SniPair, StoreOptions};
+use kubetrust_store::etcd;
 
 use crate::exit::{Exit, Failure};
 use crate::ui::Ui;
@@ -46,28 +46,68 @@ pub struct ApiserverArgs {
     #[arg(long, value_name = "FILE", help_heading = "Authentication")]
     pub client_ca_file: Option<PathBuf>,
     /// Revoked client certificates: CRLs, signed by the CA. Kubernetes has none. Read again when it changes.
-    #[arg(long, value_name = "FILE", help_heading = "Authentication", requires = "client_ca_file")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Authentication",
+        requires = "client_ca_file"
+    )]
     pub client_crl_file: Option<PathBuf>,
     /// Serial numbers of revoked client certificates, one a line. Kubernetes has none. Read again when it changes.
-    #[arg(long, value_name = "FILE", help_heading = "Authentication", requires = "client_ca_file")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Authentication",
+        requires = "client_ca_file"
+    )]
     pub client_revoked_serials_file: Option<PathBuf>,
     /// The CA of the front proxies, whose X-Remote-* headers are believed. Read again when it changes.
     #[arg(long, value_name = "FILE", help_heading = "Authentication")]
     pub requestheader_client_ca_file: Option<PathBuf>,
     /// The names that a front proxy's certificate may have; none for any.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Authentication", requires = "requestheader_client_ca_file")]
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        help_heading = "Authentication",
+        requires = "requestheader_client_ca_file"
+    )]
     pub requestheader_allowed_names: Vec<String>,
     /// The headers that carry the user.
-    #[arg(long, value_name = "HEADERS", value_delimiter = ',', help_heading = "Authentication", requires = "requestheader_client_ca_file")]
+    #[arg(
+        long,
+        value_name = "HEADERS",
+        value_delimiter = ',',
+        help_heading = "Authentication",
+        requires = "requestheader_client_ca_file"
+    )]
     pub requestheader_username_headers: Vec<String>,
     /// The headers that carry the UID.
-    #[arg(long, value_name = "HEADERS", value_delimiter = ',', help_heading = "Authentication", requires = "requestheader_client_ca_file")]
+    #[arg(
+        long,
+        value_name = "HEADERS",
+        value_delimiter = ',',
+        help_heading = "Authentication",
+        requires = "requestheader_client_ca_file"
+    )]
     pub requestheader_uid_headers: Vec<String>,
     /// The headers that carry the groups.
-    #[arg(long, value_name = "HEADERS", value_delimiter = ',', help_heading = "Authentication", requires = "requestheader_client_ca_file")]
+    #[arg(
+        long,
+        value_name = "HEADERS",
+        value_delimiter = ',',
+        help_heading = "Authentication",
+        requires = "requestheader_client_ca_file"
+    )]
     pub requestheader_group_headers: Vec<String>,
     /// What the names of extra headers begin with.
-    #[arg(long, value_name = "PREFIXES", value_delimiter = ',', help_heading = "Authentication", requires = "requestheader_client_ca_file")]
+    #[arg(
+        long,
+        value_name = "PREFIXES",
+        value_delimiter = ',',
+        help_heading = "Authentication",
+        requires = "requestheader_client_ca_file"
+    )]
     pub requestheader_extra_headers_prefix: Vec<String>,
     /// Static tokens: token,user,uid,"group,…". Read again when it changes.
     #[arg(long, value_name = "FILE", help_heading = "Authentication")]
@@ -89,10 +129,20 @@ pub struct ApiserverArgs {
     #[arg(long, value_name = "FILE", help_heading = "Service accounts")]
     pub service_account_key_file: Vec<PathBuf>,
     /// The key that signs tokens. Read again when it changes.
-    #[arg(long, value_name = "FILE", help_heading = "Service accounts", requires = "service_account_issuer")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Service accounts",
+        requires = "service_account_issuer"
+    )]
     pub service_account_signing_key_file: Option<PathBuf>,
     /// For whom tokens are good that name nobody; the issuer where it is not given.
-    #[arg(long, value_name = "AUDIENCES", value_delimiter = ',', help_heading = "Service accounts")]
+    #[arg(
+        long,
+        value_name = "AUDIENCES",
+        value_delimiter = ',',
+        help_heading = "Service accounts"
+    )]
     pub api_audiences: Vec<String>,
     /// Where others find the keys that verify tokens.
     #[arg(long, value_name = "URL", help_heading = "Service accounts")]
@@ -105,13 +155,29 @@ pub struct ApiserverArgs {
     pub service_account_extend_token_expiration: bool,
 
     /// Who decides, in this order: Node, RBAC, `AlwaysAllow`, `AlwaysDeny`.
-    #[arg(long, value_name = "MODES", value_delimiter = ',', default_value = "Node,RBAC", help_heading = "Authorization and admission")]
+    #[arg(
+        long,
+        value_name = "MODES",
+        value_delimiter = ',',
+        default_value = "Node,RBAC",
+        help_heading = "Authorization and admission"
+    )]
     pub authorization_mode: Vec<Mode>,
     /// Admission plugins beside those that are on by default.
-    #[arg(long, value_name = "PLUGINS", value_delimiter = ',', help_heading = "Authorization and admission")]
+    #[arg(
+        long,
+        value_name = "PLUGINS",
+        value_delimiter = ',',
+        help_heading = "Authorization and admission"
+    )]
     pub enable_admission_plugins: Vec<String>,
     /// Admission plugins to leave out.
-    #[arg(long, value_name = "PLUGINS", value_delimiter = ',', help_heading = "Authorization and admission")]
+    #[arg(
+        long,
+        value_name = "PLUGINS",
+        value_delimiter = ',',
+        help_heading = "Authorization and admission"
+    )]
     pub disable_admission_plugins: Vec<String>,
 
     /// What of requests is recorded: an audit.k8s.io/v1 Policy. Read again when it changes.
@@ -131,7 +197,13 @@ pub struct ApiserverArgs {
     pub audit_log_maxsize: u32,
 
     /// Keep objects in this folder, without etcd. Kubernetes has none.
-    #[arg(long, value_name = "DIR", help_heading = "Store", conflicts_with = "etcd_servers", required_unless_present = "etcd_servers")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        help_heading = "Store",
+        conflicts_with = "etcd_servers",
+        required_unless_present = "etcd_servers"
+    )]
     pub data_dir: Option<PathBuf>,
     /// Keep objects in etcd: the URLs of its members.
     #[arg(long, value_name = "URLS", value_delimiter = ',', help_heading = "Store")]
@@ -162,16 +234,31 @@ pub struct ApiserverArgs {
     #[arg(long, value_name = "FILE", help_heading = "Cluster", requires = "kubelet_client_key")]
     pub kubelet_client_certificate: Option<PathBuf>,
     /// The key of that certificate.
-    #[arg(long, value_name = "FILE", help_heading = "Cluster", requires = "kubelet_client_certificate")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Cluster",
+        requires = "kubelet_client_certificate"
+    )]
     pub kubelet_client_key: Option<PathBuf>,
     /// Which address of a node is tried first.
     #[arg(long, value_name = "TYPES", value_delimiter = ',', help_heading = "Cluster")]
     pub kubelet_preferred_address_types: Vec<String>,
     /// Our client certificate for extension servers.
-    #[arg(long, value_name = "FILE", help_heading = "Cluster", requires = "proxy_client_key_file")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Cluster",
+        requires = "proxy_client_key_file"
+    )]
     pub proxy_client_cert_file: Option<PathBuf>,
     /// The key of that certificate.
-    #[arg(long, value_name = "FILE", help_heading = "Cluster", requires = "proxy_client_cert_file")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Cluster",
+        requires = "proxy_client_cert_file"
+    )]
     pub proxy_client_key_file: Option<PathBuf>,
 }
 
@@ -182,7 +269,11 @@ impl ApiserverArgs {
             Some(folder) => StoreOptions::Embedded(folder),
             None => StoreOptions::Etcd(etcd::Options {
                 servers: self.etcd_servers,
-                files: etcd::Files { cafile: self.etcd_cafile, certfile: self.etcd_certfile, keyfile: self.etcd_keyfile },
+                files: etcd::Files {
+                    cafile: self.etcd_cafile,
+                    certfile: self.etcd_certfile,
+                    keyfile: self.etcd_keyfile,
+                },
             }),
         };
         let request_header = self.requestheader_client_ca_file.map(|client_ca_file| RequestHeader {
@@ -204,7 +295,10 @@ impl ApiserverArgs {
             bind_address: self.bind_address,
             secure_port: self.secure_port,
             advertise: self.advertise_address,
-            serving: Pair { certificate: self.tls_cert_file, key: self.tls_private_key_file },
+            serving: Pair {
+                certificate: self.tls_cert_file,
+                key: self.tls_private_key_file,
+            },
             sni: self.tls_sni_cert_key,
             client_ca_file: self.client_ca_file,
             client_crl_file: self.client_crl_file,
@@ -261,12 +355,22 @@ fn sni(text: &str) -> Result<SniPair, String> {
         Some((files, names)) => (files, names.split(',').map(str::to_owned).collect()),
         None => (text, Vec::new()),
     };
-    let (certificate, key) = files.split_once(',').ok_or("write CERTIFICATE,KEY or CERTIFICATE,KEY:NAME,NAME")?;
-    Ok(SniPair { pair: Pair { certificate: certificate.into(), key: key.into() }, names })
+    let (certificate, key) = files
+        .split_once(',')
+        .ok_or("write CERTIFICATE,KEY or CERTIFICATE,KEY:NAME,NAME")?;
+    Ok(SniPair {
+        pair: Pair {
+            certificate: certificate.into(),
+            key: key.into(),
+        },
+        names,
+    })
 }
 
 /// `12h`, `1h30m`, `45s`, as Go writes durations.
 fn duration(text: &str) -> Result<Duration, String> {
-    let span: jiff::SignedDuration = text.parse().map_err(|_| format!("{text:?} is no duration; write 12h or 30m"))?;
+    let span: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_| format!("{text:?} is no duration; write 12h or 30m"))?;
     Duration::try_from(span).map_err(|_| "a duration can't be negative".to_owned())
 }

@@ -15,11 +15,18 @@ const LOG: &str = "KUBETRUST_LOG";
 pub fn runtime() -> Result<Runtime, Failure> {
     let filter = EnvFilter::try_from_env(LOG).unwrap_or_else(|_| EnvFilter::new("warn"));
     // A second server in one process (a test) finds the log set up already.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).try_init();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| Failure::Io {
-        what: "start the runtime".into(),
-        error,
-    })
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Io {
+            what: "start the runtime".into(),
+            error,
+        })
 }
 
 /// Waits for Ctrl-C or SIGTERM.

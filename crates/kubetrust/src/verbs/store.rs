@@ -39,11 +39,15 @@ enum StoreVerb {
         data_dir: PathBuf,
     },
     /// Read every record of a store or of a backup, and name what is damaged. 1 if anything is.
-    #[command(after_help = "Examples:\n  kubetrust store check --data-dir horse/store\n  kubetrust store check --backup horse.backup")]
+    #[command(
+        after_help = "Examples:\n  kubetrust store check --data-dir horse/store\n  kubetrust store check --backup horse.backup"
+    )]
     Check(CheckArgs),
     /// Copy a cluster's objects from one store to another that has none. Stop the servers first.
-    #[command(after_help = "Example:\n  kubetrust store copy --data-dir horse/store --to-etcd-servers https://10.0.0.1:2379 \\\n    \
-                            --etcd-cafile ca.crt --etcd-certfile client.crt --etcd-keyfile client.key")]
+    #[command(
+        after_help = "Example:\n  kubetrust store copy --data-dir horse/store --to-etcd-servers https://10.0.0.1:2379 \\\n    \
+                            --etcd-cafile ca.crt --etcd-certfile client.crt --etcd-keyfile client.key"
+    )]
     Copy(CopyArgs),
 }
 
@@ -128,7 +132,12 @@ pub fn run(args: StoreArgs, ui: &Ui) -> Result<Exit, Failure> {
         StoreVerb::Backup(args) => back_up(&args, ui),
         StoreVerb::Restore { file, data_dir } => {
             let summary = embedded::restore(&file, &data_dir, |_| {}).map_err(StoreFailure::from)?;
-            ui.say(&format!("Restored {} keys at revision {} into {}.", summary.keys, summary.revision, data_dir.display()));
+            ui.say(&format!(
+                "Restored {} keys at revision {} into {}.",
+                summary.keys,
+                summary.revision,
+                data_dir.display()
+            ));
             Ok(Exit::Done)
         }
         StoreVerb::Check(args) => check(&args, ui),
@@ -142,10 +151,17 @@ fn back_up(args: &BackupArgs, ui: &Ui) -> Result<Exit, Failure> {
         (None, Some(folder), Some(file)) => {
             let store = Embedded::open(folder, embedded::Options::default()).map_err(StoreFailure::from)?;
             let summary = store.backup(file, |_| {}).map_err(StoreFailure::from)?;
-            ui.say(&format!("Backed {} keys at revision {} up into {}.", summary.keys, summary.revision, file.display()));
+            ui.say(&format!(
+                "Backed {} keys at revision {} up into {}.",
+                summary.keys,
+                summary.revision,
+                file.display()
+            ));
             Ok(Exit::Done)
         }
-        _ => Err(Failure::Usage("name the store with --data-dir and the backup with -o, or a server with --kubeconfig".into())),
+        _ => Err(Failure::Usage(
+            "name the store with --data-dir and the backup with -o, or a server with --kubeconfig".into(),
+        )),
     }
 }
 
@@ -157,10 +173,17 @@ fn back_up_live(kubeconfig: &Path, ui: &Ui) -> Result<Exit, Failure> {
         let body = answer.json();
         if !answer.is_success() {
             let message = body["message"].as_str().unwrap_or_default().to_owned();
-            return Err(StoreFailure::Server { code: answer.code, message }.into());
+            return Err(StoreFailure::Server {
+                code: answer.code,
+                message,
+            }
+            .into());
         }
         ui.print(body["file"].as_str().unwrap_or_default())?;
-        ui.say(&format!("Backed {} keys at revision {} up, on the server's host.", body["keys"], body["revision"]));
+        ui.say(&format!(
+            "Backed {} keys at revision {} up, on the server's host.",
+            body["keys"], body["revision"]
+        ));
         Ok(Exit::Done)
     })
 }
@@ -168,7 +191,10 @@ fn back_up_live(kubeconfig: &Path, ui: &Ui) -> Result<Exit, Failure> {
 fn check(args: &CheckArgs, ui: &Ui) -> Result<Exit, Failure> {
     if let Some(file) = &args.backup {
         let summary = embedded::check_backup(file, |_| {}).map_err(StoreFailure::from)?;
-        ui.print(&format!("{} keys at revision {}: nothing is damaged", summary.keys, summary.revision))?;
+        ui.print(&format!(
+            "{} keys at revision {}: nothing is damaged",
+            summary.keys, summary.revision
+        ))?;
         return Ok(Exit::Done);
     }
     let folder = args.data_dir.as_deref().unwrap_or(Path::new("."));
@@ -182,7 +208,10 @@ fn check(args: &CheckArgs, ui: &Ui) -> Result<Exit, Failure> {
     if report.fault_count > 0 {
         return Ok(Exit::Findings);
     }
-    ui.print(&format!("{} keys, {} records, revision {}: nothing is damaged", report.keys, report.records, report.revision))?;
+    ui.print(&format!(
+        "{} keys, {} records, revision {}: nothing is damaged",
+        report.keys, report.records, report.revision
+    ))?;
     Ok(Exit::Done)
 }
 
@@ -191,7 +220,11 @@ fn copy(args: &CopyArgs, ui: &Ui) -> Result<Exit, Failure> {
         let embedded = Embedded::open(&args.data_dir, embedded::Options::default()).map_err(StoreFailure::from)?;
         let into_etcd = !args.to_etcd_servers.is_empty();
         let etcd = Etcd::new(etcd::Options {
-            servers: if into_etcd { args.to_etcd_servers.clone() } else { args.from_etcd_servers.clone() },
+            servers: if into_etcd {
+                args.to_etcd_servers.clone()
+            } else {
+                args.from_etcd_servers.clone()
+            },
             files: etcd::Files {
                 cafile: args.etcd_cafile.clone(),
                 certfile: args.etcd_certfile.clone(),
@@ -199,10 +232,19 @@ fn copy(args: &CopyArgs, ui: &Ui) -> Result<Exit, Failure> {
             },
         })
         .map_err(StoreFailure::from)?;
-        let (from, to): (&dyn Store, &dyn Store) = if into_etcd { (&embedded, &etcd) } else { (&etcd, &embedded) };
+        let (from, to): (&dyn Store, &dyn Store) = if into_etcd {
+            (&embedded, &etcd)
+        } else {
+            (&etcd, &embedded)
+        };
         let prefix = Bytes::from(format!("{}/", args.etcd_prefix.trim_end_matches('/')));
-        let copied = kubetrust_store::copy(from, to, prefix, |_| {}).await.map_err(StoreFailure::from)?;
-        ui.say(&format!("Copied {} keys, {} bytes, as of revision {}.", copied.keys, copied.bytes, copied.revision));
+        let copied = kubetrust_store::copy(from, to, prefix, |_| {})
+            .await
+            .map_err(StoreFailure::from)?;
+        ui.say(&format!(
+            "Copied {} keys, {} bytes, as of revision {}.",
+            copied.keys, copied.bytes, copied.revision
+        ));
         Ok(Exit::Done)
     })
 }
