@@ -11,6 +11,11 @@ use http::Method;
 use serde_json::json;
 use support::{Cluster, Credential};
 
+/// Headers of a request.
+type Headers<'a> = &'a [(&'a str, &'a str)];
+/// Who somebody is taken for, or the code of the refusal.
+type Known = Result<(&'static str, &'static [&'static str]), u16>;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_credential_of_the_cluster_is_who_its_certificate_or_token_says() {
     let cluster = Cluster::issue();
@@ -22,8 +27,6 @@ async fn every_credential_of_the_cluster_is_who_its_certificate_or_token_says() 
         ("x-remote-group", "dev"),
         ("x-remote-group", "ops"),
     ];
-    type Headers<'a> = &'a [(&'a str, &'a str)];
-    type Known = Result<(&'static str, &'static [&'static str]), u16>;
     let cases: Vec<(&str, Credential, Headers<'_>, Known)> = vec![
         (
             "admin",
