@@ -4,6 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kubetrust_api::resource;
+use kubetrust_auth::authz::Attributes;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -22,17 +24,17 @@ const DURATIONS: [f64; 14] = [
 /// What a finished request is counted by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
-    verb: String,
-    group: String,
-    version: String,
-    resource: String,
-    subresource: String,
+    verb: &'static str,
+    group: &'static str,
+    version: &'static str,
+    resource: &'static str,
+    subresource: &'static str,
     code: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct VerbLabels {
-    verb: String,
+    verb: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -102,17 +104,22 @@ impl Metrics {
         self.authentications.get_or_create(&ResultLabels { result }).inc();
     }
 
-    /// Counts an answered request. `resource` is what is known to be served, so that nobody invents labels.
-    pub fn answered(&self, labels: &Answered<'_>, code: u16, took: Duration) {
-        let verb = labels.verb.to_uppercase();
-        let label = |text: &str| text.to_owned();
+    /// Counts an answered request.
+    pub fn answered(&self, about: Answered, code: u16, took: Duration) {
+        let Answered {
+            verb,
+            group,
+            version,
+            resource,
+            subresource,
+        } = about;
         self.requests
             .get_or_create(&RequestLabels {
-                verb: verb.clone(),
-                group: label(labels.group),
-                version: label(labels.version),
-                resource: label(labels.resource),
-                subresource: label(labels.subresource),
+                verb,
+                group,
+                version,
+                resource,
+                subresource,
                 code,
             })
             .inc();
@@ -185,17 +192,59 @@ impl Metrics {
     }
 }
 
-/// What a request was about, as it is counted.
+/// What a request was about, as it is counted: only what is served becomes a label, so that no client can fill the
+/// memory with its inventions.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Answered<'a> {
-    /// `get`, `list` …
-    pub verb: &'a str,
-    /// API group.
-    pub group: &'a str,
-    /// Version.
-    pub version: &'a str,
-    /// Plural name.
-    pub resource: &'a str,
-    /// Subresource.
-    pub subresource: &'a str,
+pub struct Answered {
+    verb: &'static str,
+    group: &'static str,
+    version: &'static str,
+    resource: &'static str,
+    subresource: &'static str,
+}
+
+/// Verbs as upstream's metrics spell them.
+const VERBS: [(&str, &str); 9] = [
+    ("get", "GET"),
+    ("list", "LIST"),
+    ("watch", "WATCH"),
+    ("create", "CREATE"),
+    ("update", "UPDATE"),
+    ("patch", "PATCH"),
+    ("delete", "DELETE"),
+    ("deletecollection", "DELETECOLLECTION"),
+    ("post", "POST"),
+];
+const OTHER: &str = "OTHER";
+
+impl Answered {
+    /// What a request asks for.
+    #[must_use]
+    pub fn of(attributes: &Attributes) -> Self {
+        let verb = VERBS
+            .iter()
+            .find(|(verb, _)| *verb == attributes.verb())
+            .map_or(OTHER, |(_, label)| label);
+        let Attributes::Resource(asked) = attributes else {
+            return Self {
+                verb,
+                ..Self::default()
+            };
+        };
+        let Some(resource) = resource::lookup(&asked.group, &asked.version, &asked.resource) else {
+            return Self {
+                verb: OTHER,
+                ..Self::default()
+            };
+        };
+        Self {
+            verb,
+            group: resource.group,
+            version: resource.version,
+            resource: resource.plural,
+            subresource: resource
+                .subresource(&asked.subresource)
+                .map_or("", |subresource| subresource.name),
+        }
+    }
 }

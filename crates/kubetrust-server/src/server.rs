@@ -9,10 +9,9 @@ use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Request};
 use hyper::body::Incoming;
 use jiff::Timestamp;
-use kubetrust_api::resource;
 use kubetrust_api::status::Status;
 use kubetrust_auth::authn::Authenticators;
-use kubetrust_auth::authz::{Attributes, Authorizer};
+use kubetrust_auth::authz::Authorizer;
 use tokio::sync::watch;
 use tracing::{Instrument, error, info_span};
 
@@ -100,7 +99,7 @@ impl ApiServer {
         };
         let begun = Instant::now();
         let _counted = (!info.is_long_running()).then(|| self.metrics.enter(info.is_read_only()));
-        let attributes = info.attributes.clone();
+        let about = Answered::of(&info.attributes);
         let gzip = respond::takes_gzip(&head.headers);
         let received = Received {
             head,
@@ -110,8 +109,7 @@ impl ApiServer {
             now: Timestamp::now(),
         };
         let reply = respond::compress(gzip, self.serve(id, received).await);
-        self.metrics
-            .answered(&counted_as(&attributes), reply.status().as_u16(), begun.elapsed());
+        self.metrics.answered(about, reply.status().as_u16(), begun.elapsed());
         reply
     }
 
@@ -167,31 +165,6 @@ impl ApiServer {
                     "the request did not complete within the allotted timeout",
                 ))
             })
-    }
-}
-
-/// Only what is served becomes a label: a client must not be able to fill the memory with its inventions.
-fn counted_as(attributes: &Attributes) -> Answered<'_> {
-    let Attributes::Resource(asked) = attributes else {
-        return Answered {
-            verb: if attributes.verb() == "get" { "get" } else { "other" },
-            ..Answered::default()
-        };
-    };
-    let Some(resource) = resource::lookup(&asked.group, &asked.version, &asked.resource) else {
-        return Answered {
-            verb: "other",
-            ..Answered::default()
-        };
-    };
-    Answered {
-        verb: &asked.verb,
-        group: resource.group,
-        version: resource.version,
-        resource: resource.plural,
-        subresource: resource
-            .subresource(&asked.subresource)
-            .map_or("", |subresource| subresource.name),
     }
 }
 

@@ -2,8 +2,8 @@
 //! none can veto. A request that one rejected and none accepted is refused; one that none had an opinion on is
 //! anonymous, where that is allowed.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -67,6 +67,9 @@ pub struct Authenticators {
     generation: u64,
 }
 
+// Made once: it is needed on every request.
+static STANDARD: LazyLock<RemoteHeaders> = LazyLock::new(RemoteHeaders::standard);
+
 // What a connection remembers is of one generation; no two ever have the same number.
 static GENERATIONS: AtomicU64 = AtomicU64::new(1);
 
@@ -126,7 +129,7 @@ impl Authenticators {
     /// handler, and nobody the request is passed on to, is ever tempted to use it.
     pub fn strip(&self, headers: &mut HeaderMap) {
         headers.remove(AUTHORIZATION);
-        RemoteHeaders::standard().strip(headers);
+        STANDARD.strip(headers);
         if let Some(proxy) = &self.config.front_proxy {
             proxy.headers().strip(headers);
         }

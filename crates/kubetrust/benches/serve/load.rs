@@ -159,7 +159,7 @@ impl Load {
         Object { path, body }
     }
 
-    /// The token of an account that may read everything.
+    /// The token of an account that may read everything, by the same binding as the user of `scheduler.conf`.
     pub async fn account_with_token(&self) -> String {
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}});
         self.post("/api/v1/namespaces/default/serviceaccounts", &account).await;
@@ -168,7 +168,10 @@ impl Load {
             "kind": "ClusterRoleBinding",
             "metadata": {"name": "robot"},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-            "subjects": [{"kind": "ServiceAccount", "name": "robot", "namespace": "default"}],
+            "subjects": [
+                {"kind": "ServiceAccount", "name": "robot", "namespace": "default"},
+                {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "system:kube-scheduler"},
+            ],
         });
         self.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", &binding)
             .await;
