@@ -8,6 +8,7 @@ use kubetrust_auth::authz::{Decision, Rules};
 use kubetrust_auth::user::User;
 use serde_json::{Value, json};
 
+use super::texts;
 use crate::endpoints::resource::Call;
 use crate::http::respond::Reply;
 
@@ -148,14 +149,4 @@ fn resource_rule(rule: &Rule) -> Value {
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
-}
-
-fn texts(value: &Value) -> Vec<String> {
-    value
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect()
 }

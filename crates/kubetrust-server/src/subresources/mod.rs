@@ -79,3 +79,9 @@ impl Call<'_> {
         respond::value(201, object, self.style.wanted.encoding)
     }
 }
+
+/// The texts of a JSON list; anything else in it is left out.
+fn texts(value: &Value) -> Vec<String> {
+    let listed = value.as_array().into_iter().flatten();
+    listed.filter_map(Value::as_str).map(str::to_owned).collect()
+}

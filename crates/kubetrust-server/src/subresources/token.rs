@@ -9,6 +9,7 @@ use kubetrust_auth::authn::service_account::issue::{BoundTo, IssueError, TokenAs
 use serde_json::{Value, json};
 
 use super::identity::user_info;
+use super::texts;
 use crate::endpoints::resource::Call;
 use crate::http::respond::Reply;
 use crate::registry::target::Target;
@@ -177,16 +178,6 @@ pub async fn review(call: &mut Call<'_>, incoming: Incoming) -> Result<Reply, St
         Err(_) => json!({"user": {}, "error": "[invalid bearer token]"}),
     };
     Ok(call.answer(&review))
-}
-
-fn texts(value: &Value) -> Vec<String> {
-    value
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect()
 }
 
 fn invalid(name: &str, field: &str, message: String) -> Status {

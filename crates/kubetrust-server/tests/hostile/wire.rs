@@ -5,16 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::{Credential, Reply};
+use crate::support::{Credential, Reply, client};
 use crate::world::World;
 
 /// No answer takes longer.
@@ -33,28 +32,7 @@ pub struct Wire {
 
 /// The TLS of a client.
 pub fn tls(world: &World, credential: &Credential, alpn: &[u8]) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(world.cluster.file("pki/ca.crt")).unwrap() {
-        roots.add(certificate.unwrap()).unwrap();
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots);
-    let mut tls = match &credential.pair {
-        None => builder.with_no_client_auth(),
-        Some((certificate, key)) => {
-            let chain = CertificateDer::pem_slice_iter(certificate)
-                .collect::<Result<Vec<_>, _>>()
-                .unwrap();
-            builder
-                .with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key).unwrap())
-                .unwrap()
-        }
-    };
-    tls.alpn_protocols = vec![alpn.to_vec()];
-    Arc::new(tls)
+    client::tls(&world.cluster.file("pki/ca.crt"), credential, alpn)
 }
 
 /// The handshake on a connection.

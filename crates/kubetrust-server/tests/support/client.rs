@@ -106,32 +106,38 @@ impl Reply {
     }
 }
 
+/// The TLS of a client that verifies by this CA, shows this credential and offers this protocol.
+pub fn tls(ca: &Path, credential: &Credential, alpn: &[u8]) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(ca).unwrap() {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let mut tls = match &credential.pair {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain = CertificateDer::pem_slice_iter(certificate)
+                .collect::<Result<Vec<_>, _>>()
+                .unwrap();
+            builder
+                .with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key).unwrap())
+                .unwrap()
+        }
+    };
+    tls.alpn_protocols = vec![alpn.to_vec()];
+    Arc::new(tls)
+}
+
 impl Client {
     pub fn new(address: SocketAddr, ca: &Path, credential: Credential) -> Self {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(ca).unwrap() {
-            roots.add(certificate.unwrap()).unwrap();
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots);
-        let mut tls = match &credential.pair {
-            None => builder.with_no_client_auth(),
-            Some((certificate, key)) => {
-                let chain = CertificateDer::pem_slice_iter(certificate)
-                    .collect::<Result<Vec<_>, _>>()
-                    .unwrap();
-                builder
-                    .with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key).unwrap())
-                    .unwrap()
-            }
-        };
-        tls.alpn_protocols = vec![b"h2".to_vec()];
+        let tls = tls(ca, &credential, b"h2");
         Self {
             address,
-            tls: Arc::new(tls),
+            tls,
             token: credential.token,
             sender: Mutex::new(None),
         }
