@@ -121,6 +121,7 @@ pub fn prepare_for_create(resource: &Resource, object: &mut Value) {
         ("", "Namespace") => {
             set(object, "status", json!({"phase": "Active"}));
             add_finalizer(object);
+            label_with_name(object);
         }
         // A node says what it is when it joins.
         ("", "Node") => {}
@@ -336,6 +337,21 @@ fn add_finalizer(namespace: &mut Value) {
         && !finalizers.iter().any(|name| name == KUBERNETES)
     {
         finalizers.push(json!(KUBERNETES));
+    }
+}
+
+/// A namespace can be selected by its name, also by one that was made after the defaults (`namespaceStrategy.Canonicalize`).
+fn label_with_name(namespace: &mut Value) {
+    let name = meta::name(namespace).to_owned();
+    let Some(metadata) = meta::metadata_mut(namespace).filter(|_| !name.is_empty()) else {
+        return;
+    };
+    let labels = metadata.entry("labels").or_insert(Value::Null);
+    if labels.is_null() {
+        *labels = json!({});
+    }
+    if let Some(labels) = labels.as_object_mut() {
+        labels.insert("kubernetes.io/metadata.name".into(), name.into());
     }
 }
 

@@ -9,4 +9,5 @@
 
 pub mod authn;
 pub mod authz;
+pub mod random;
 pub mod user;

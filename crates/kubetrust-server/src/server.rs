@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use kubetrust_api::status::Status;
 use kubetrust_auth::authn::Authenticators;
 use kubetrust_auth::authz::Authorizer;
+use kubetrust_auth::random::uuid;
 use tokio::sync::watch;
 use tracing::{Instrument, error, info_span};
 
@@ -32,7 +33,6 @@ use crate::issuer::Issuer;
 use crate::listen::Handler;
 use crate::metrics::{Answered, Metrics};
 use crate::registry::Registry;
-use crate::registry::write::new_uid;
 
 /// Longest that a request may take which is not long-running (`--request-timeout`).
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
@@ -70,7 +70,7 @@ pub struct ApiServer {
 
 impl Handler for ApiServer {
     async fn handle(&self, connection: Arc<Connection>, request: Request<Incoming>) -> Reply {
-        let id = audit::requested_id(request.headers()).map_or_else(new_uid, str::to_owned);
+        let id = audit::requested_id(request.headers()).map_or_else(|| uuid().unwrap_or_default(), str::to_owned);
         let span = info_span!("request", %id);
         let answered = AssertUnwindSafe(self.answer(&id, connection, request))
             .catch_unwind()

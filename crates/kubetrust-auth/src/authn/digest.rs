@@ -9,18 +9,14 @@ use std::cell::OnceCell;
 use std::sync::OnceLock;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::rand;
+
+use crate::random::{self, NoRandomness};
 
 /// A tag of AES-256-GCM.
 pub(super) type Digest = [u8; 16];
 
 /// Hashes under the process's key.
 pub(super) struct Hasher(LessSafeKey);
-
-/// The system gave no random bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the system's source of randomness failed")]
-pub struct NoRandomness;
 
 impl Hasher {
     /// The process's own. Its key is drawn once.
@@ -31,7 +27,7 @@ impl Hasher {
 
     fn random() -> Result<Self, NoRandomness> {
         let mut key = [0; 32];
-        rand::fill(&mut key).map_err(|_| NoRandomness)?;
+        random::fill(&mut key)?;
         let key = UnboundKey::new(&AES_256_GCM, &key).map_err(|_| NoRandomness)?;
         Ok(Self(LessSafeKey::new(key)))
     }

@@ -28,7 +28,6 @@ mod verdict;
 pub mod x509;
 
 pub use anonymous::Anonymous;
-pub use digest::NoRandomness;
 pub use file::{FileError, FileWarning};
 pub use front_proxy::{FrontProxy, RemoteHeaders};
 pub use lookup::{Lookup, Nothing};

@@ -23,7 +23,7 @@ use kubetrust_api::status::Status;
 use kubetrust_auth::user::User;
 use serde_json::Value;
 
-pub use certificates::{CertificateApproval, CertificateRequester, CertificateSigning, CertificateSubjectRestriction};
+pub use certificates::{CertificateApproval, CertificateSigning, CertificateSubjectRestriction};
 pub use default_toleration_seconds::DefaultTolerationSeconds;
 pub use namespace_lifecycle::NamespaceLifecycle;
 pub use node_restriction::NodeRestriction;
@@ -57,7 +57,7 @@ impl Verb {
 }
 
 /// A write, as the plugins see it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Operation<'a> {
     /// Who asks.
     pub user: &'a User,
@@ -71,7 +71,8 @@ pub struct Operation<'a> {
     pub namespace: &'a str,
     /// The object's name; empty for one whose name is still to be made.
     pub name: &'a str,
-    /// The object as it would be stored; null for a removal.
+    /// The object, null for a removal: to those that change it as the client sent it, with its defaults; to those that
+    /// check it as it would be stored.
     pub object: Value,
     /// The object as it is.
     pub old: Option<&'a Value>,
@@ -147,6 +148,30 @@ impl std::fmt::Debug for Admission {
     }
 }
 
+/// A write that every plugin has had its change of; what is still to be done is the strategy, validation, and
+/// [`Admission::validate`].
+#[derive(Clone, Debug)]
+pub struct Mutated<'a>(Operation<'a>);
+
+impl<'a> Mutated<'a> {
+    /// The object.
+    #[must_use]
+    pub fn object(&self) -> &Value {
+        &self.0.object
+    }
+
+    /// The object, for the strategy.
+    pub fn object_mut(&mut self) -> &mut Value {
+        &mut self.0.object
+    }
+
+    /// The same, under a name that was made meanwhile.
+    #[must_use]
+    pub fn named(self, name: &'a str) -> Self {
+        Self(Operation { name, ..self.0 })
+    }
+}
+
 /// What may be stored: an object that passed, or a removal that did.
 #[derive(Debug)]
 pub struct Admitted {
@@ -185,16 +210,17 @@ impl Admission {
         Self { plugins }
     }
 
-    /// Lets every plugin change the object.
-    pub async fn mutate(&self, operation: &mut Operation<'_>) -> Result<(), Status> {
+    /// Lets every plugin change the object that a client sent, before the strategy of its resource takes out of it what
+    /// the client has no say in: what would be taken out can be refused here.
+    pub async fn mutate<'a>(&self, mut operation: Operation<'a>) -> Result<Mutated<'a>, Status> {
         for plugin in &self.plugins {
-            plugin.mutate(operation).await?;
+            plugin.mutate(&mut operation).await?;
         }
-        Ok(())
+        Ok(Mutated(operation))
     }
 
     /// Lets every plugin refuse, after the object has been found valid.
-    pub async fn validate(&self, operation: Operation<'_>) -> Result<Admitted, Status> {
+    pub async fn validate(&self, Mutated(operation): Mutated<'_>) -> Result<Admitted, Status> {
         for plugin in &self.plugins {
             plugin.validate(&operation).await?;
         }

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use kubetrust_auth::authz::Authorizer;
 
-use super::certificates::{
-    CertificateApproval, CertificateRequester, CertificateSigning, CertificateSubjectRestriction,
-};
+use super::certificates::{CertificateApproval, CertificateSigning, CertificateSubjectRestriction};
 use super::default_toleration_seconds::DefaultTolerationSeconds;
 use super::namespace_lifecycle::NamespaceLifecycle;
 use super::node_restriction::NodeRestriction;
@@ -78,7 +76,6 @@ pub fn default_plugins(
         .iter()
         .filter(|(name, _)| !disable.iter().any(|off| off == name));
     let mut plugins: Vec<Box<dyn Plugin>> = on.map(|(_, make)| make(registry, authorizer)).collect();
-    plugins.push(Box::new(CertificateRequester));
     plugins.push(Box::new(RbacEscalation::new(authorizer)));
     Ok(Admission::new(plugins))
 }

@@ -18,7 +18,7 @@ pub(crate) use policy::aggregate as aggregate_roles;
 use crate::admission::{Admission, SYSTEM_CLASSES};
 use crate::registry::Registry;
 use crate::registry::cache::status_of;
-use crate::registry::create::prepare;
+use crate::registry::create::{complete, prepare};
 use crate::registry::object::to_stored;
 use crate::registry::target::Target;
 use crate::registry::write::Writer;
@@ -87,9 +87,11 @@ impl New {
 /// Creates many objects in few transactions: one sync of the disk for a hundred of them. What is there meanwhile
 /// (another server starts too) is left as it is.
 pub(crate) async fn create_all(registry: &Registry, new: Vec<New>, now: Timestamp) -> Result<(), Status> {
+    let user = loopback();
     let mut prepared = Vec::with_capacity(new.len());
     for mut new in new {
-        prepare(new.resource, now, &mut new.object);
+        complete(new.resource, &mut new.object);
+        prepare(new.resource, &user, now, &mut new.object)?;
         let text = to_stored(&new.object).ok_or_else(|| Status::internal("a default object has no metadata"))?;
         let key = registry.key(&new.target());
         let value = registry.cache().seal(new.resource.storage, &key, text.into())?;

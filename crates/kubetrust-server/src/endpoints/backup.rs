@@ -11,6 +11,7 @@ use tracing::error;
 use crate::ApiServer;
 use crate::http::accept::Encoding;
 use crate::http::respond::{self, Reply};
+use crate::registry::write::new_uid;
 
 /// Who may POST here may have a copy of everything made; nobody may by default but `system:masters`.
 pub const PATH: &str = "/kubetrust/store/backup";
@@ -34,7 +35,7 @@ pub async fn take(server: &ApiServer) -> Result<Reply, Status> {
         ));
     };
     let folder = live.folder.join(FOLDER);
-    let name = format!("{}.backup", crate::registry::write::new_uid());
+    let name = format!("{}.backup", new_uid()?);
     let written = tokio::task::spawn_blocking(move || {
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let file = folder.join(name);

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use kubetrust_api::decode::{self, Expected, FieldValidation};
+use kubetrust_api::meta;
 use kubetrust_api::patch;
 use kubetrust_api::protobuf;
 use kubetrust_api::resource::{Kept, Resource, Scope};
@@ -214,12 +215,8 @@ impl Call<'_> {
                 Ok(respond::object(200, self.target.resource, &object, self.style))
             }
             Deleted::Gone(object) => {
-                let status = success(
-                    self.target.resource,
-                    &self.target.name,
-                    object.value()["metadata"]["uid"].as_str(),
-                );
-                Ok(respond::value(200, &status, self.style.wanted.encoding))
+                let details = details(self.target.resource, &self.target.name, meta::uid(&object.value()));
+                Ok(respond::success(200, ("details", details), self.style.wanted.encoding))
             }
         }
     }
@@ -344,19 +341,15 @@ fn unsupported(accepted: &str) -> Status {
     )
 }
 
-/// A `Status` that says it worked.
-#[must_use]
-pub fn success(resource: &Resource, name: &str, uid: Option<&str>) -> Value {
-    let mut details = serde_json::Map::new();
-    details.insert("name".into(), name.into());
-    if !resource.group.is_empty() {
-        details.insert("group".into(), resource.group.into());
-    }
-    details.insert("kind".into(), resource.plural.into());
-    if let Some(uid) = uid {
-        details.insert("uid".into(), uid.into());
-    }
-    serde_json::json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
-    })
+/// What a `Status` says of the object that it is about.
+fn details(resource: &Resource, name: &str, uid: &str) -> Value {
+    let fields = [
+        ("name", name),
+        ("group", resource.group),
+        ("kind", resource.plural),
+        ("uid", uid),
+    ];
+    let said = fields.into_iter().filter(|(_, text)| !text.is_empty());
+    said.map(|(field, text)| (field.to_owned(), Value::from(text)))
+        .collect()
 }

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use kubetrust_api::print::{self, Include};
 use kubetrust_api::resource::Resource;
 use kubetrust_api::status::Status;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::accept::{Encoding, Form, Wanted};
 use super::body::Answer;
@@ -102,6 +102,14 @@ pub fn value(code: u16, value: &Value, encoding: Encoding) -> Reply {
             Err(_) => failure(&Status::internal("the object can't be written as YAML")),
         },
     }
+}
+
+/// A `Status` that says it worked, and one thing more.
+#[must_use]
+pub fn success(code: u16, (field, said): (&str, Value), encoding: Encoding) -> Reply {
+    let mut status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"});
+    status[field] = said;
+    value(code, &status, encoding)
 }
 
 /// One object.

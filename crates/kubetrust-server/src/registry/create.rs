@@ -7,14 +7,16 @@ use kubetrust_api::meta;
 use kubetrust_api::resource::{Resource, Scope};
 use kubetrust_api::status::Status;
 use kubetrust_api::{default, strategy, validate};
+use kubetrust_auth::user::User;
 use kubetrust_store::Expect;
 use serde_json::Value;
 
 use super::Registry;
 use super::object::Object;
+use super::parts;
 use super::target::Target;
-use super::write::{Stored, Writer, generated_name, metadata_mut, new_uid, refuse};
-use crate::admission::{Operation, Verb};
+use super::write::{Stored, Writer, generated_name, new_uid, place, refuse};
+use crate::admission::{Mutated, Operation, Verb};
 
 /// How many generated names are tried before the client is told to try again.
 const NAMES: usize = 8;
@@ -22,30 +24,39 @@ const NAMES: usize = 8;
 impl Registry {
     /// Creates an object from what a client sent, decoded.
     pub async fn create(&self, target: &Target, writer: Writer<'_>, mut object: Value) -> Result<Arc<Object>, Status> {
+        if target.resource.scope == Scope::Namespaced && target.namespace.is_empty() {
+            return Err(Status::bad_request("an empty namespace may not be set during creation"));
+        }
         place(target, &mut object)?;
-        let resource = target.resource;
-        let metadata = metadata_mut(&mut object);
-        if metadata
-            .get("resourceVersion")
-            .and_then(Value::as_str)
-            .is_some_and(|version| !version.is_empty())
-        {
+        if !meta::resource_version(&object).is_empty() {
             return Err(Status::bad_request(
                 "resourceVersion should not be set on objects to be created",
             ));
         }
-        metadata.shift_remove("managedFields");
-        let base = meta::text(&object, "generateName").to_owned();
-        let generated = meta::text(&object, "name").is_empty() && !base.is_empty();
-
+        let resource = target.resource;
+        complete(resource, &mut object);
+        let name = meta::name(&object).to_owned();
+        let operation = Operation {
+            user: writer.user,
+            verb: Verb::Create,
+            resource,
+            subresource: None,
+            namespace: &target.namespace,
+            name: &name,
+            object,
+            old: None,
+            dry_run: writer.dry_run,
+        };
+        let mutated = writer.admission.mutate(operation).await?;
+        let base = meta::text(mutated.object(), "generateName").to_owned();
+        if base.is_empty() || !meta::name(mutated.object()).is_empty() {
+            return self.create_named(target, writer, mutated).await;
+        }
         for _ in 0..NAMES {
-            let mut object = object.clone();
-            if generated {
-                metadata_mut(&mut object).insert("name".into(), generated_name(&base).into());
-            }
-            prepare(resource, writer.now, &mut object);
-            match self.create_named(target, writer, object).await {
-                Err(status) if generated && status.reason == "AlreadyExists" => {}
+            let mut named = mutated.clone();
+            meta::set(named.object_mut(), "name", generated_name(&base));
+            match self.create_named(target, writer, named).await {
+                Err(status) if status.reason == "AlreadyExists" => {}
                 other => return other,
             }
         }
@@ -60,27 +71,21 @@ impl Registry {
         .retry_after(1))
     }
 
-    async fn create_named(&self, target: &Target, writer: Writer<'_>, object: Value) -> Result<Arc<Object>, Status> {
+    async fn create_named(
+        &self,
+        target: &Target,
+        writer: Writer<'_>,
+        mut mutated: Mutated<'_>,
+    ) -> Result<Arc<Object>, Status> {
         let resource = target.resource;
-        let name = meta::text(&object, "name").to_owned();
+        let name = meta::name(mutated.object()).to_owned();
         let named = Target {
             name: name.clone(),
             ..target.clone()
         };
-        let mut operation = Operation {
-            user: writer.user,
-            verb: Verb::Create,
-            resource,
-            subresource: None,
-            namespace: &target.namespace,
-            name: &name,
-            object,
-            old: None,
-            dry_run: writer.dry_run,
-        };
-        writer.admission.mutate(&mut operation).await?;
-        refuse(resource, &name, validate::create(resource, &operation.object))?;
-        let admitted = writer.admission.validate(operation).await?;
+        prepare(resource, writer.user, writer.now, mutated.object_mut())?;
+        refuse(resource, &name, validate::create(resource, mutated.object()))?;
+        let admitted = writer.admission.validate(mutated.named(&name)).await?;
         let exists = || Status::already_exists(resource.group, resource.plural, &name);
         if writer.dry_run {
             self.cache.fresh().await?;
@@ -102,30 +107,16 @@ pub(super) fn unstored(object: &Value) -> Result<Arc<Object>, Status> {
     Ok(Arc::new(Object::unstored(bytes)))
 }
 
-/// What the server writes into a new object. Some defaults are made from the UID, so it is there before them.
-pub(crate) fn prepare(resource: &Resource, now: Timestamp, object: &mut Value) {
+/// What a new object is before admission: without what only the server writes, and with the defaults.
+pub(crate) fn complete(resource: &Resource, object: &mut Value) {
     strategy::wipe_system_fields(object);
-    meta::set(object, "uid", new_uid());
-    meta::set(object, "creationTimestamp", meta::time(now));
     default::apply(resource, object);
-    strategy::prepare_for_create(resource, object);
 }
 
-/// Puts the object into the namespace of the request; 400 where it says another.
-fn place(target: &Target, object: &mut Value) -> Result<(), Status> {
-    let said = meta::text(object, "namespace").to_owned();
-    if target.resource.scope == Scope::Cluster {
-        metadata_mut(object).shift_remove("namespace");
-        return Ok(());
-    }
-    if target.namespace.is_empty() {
-        return Err(Status::bad_request("an empty namespace may not be set during creation"));
-    }
-    if !said.is_empty() && said != target.namespace {
-        return Err(Status::bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request",
-        ));
-    }
-    metadata_mut(object).insert("namespace".into(), target.namespace.clone().into());
+/// What the server writes into a new object that has its name. A strategy may need the UID, so it is there before it.
+pub(crate) fn prepare(resource: &Resource, user: &User, now: Timestamp, object: &mut Value) -> Result<(), Status> {
+    meta::set(object, "uid", new_uid()?);
+    meta::set(object, "creationTimestamp", meta::time(now));
+    parts::prepare_for_create(resource, user, object);
     Ok(())
 }

@@ -15,7 +15,7 @@ use super::parts;
 use super::select::Selection;
 use super::target::Target;
 use super::update::same;
-use super::write::{ATTEMPTS, Stored, Writer, has_finalizers, metadata_mut, modified};
+use super::write::{ATTEMPTS, Stored, Writer, modified};
 use crate::admission::{Operation, Verb};
 
 /// What becomes of the objects that name the removed one as their owner.
@@ -189,9 +189,8 @@ impl Registry {
             old: Some(&before),
             dry_run: writer.dry_run,
         };
-        let mut operation = operation;
-        writer.admission.mutate(&mut operation).await?;
-        let admitted = writer.admission.validate(operation).await?;
+        let mutated = writer.admission.mutate(operation).await?;
+        let admitted = writer.admission.validate(mutated).await?;
 
         let marked = mark(target, options, &before, writer.now);
         let key = self.key(target);
@@ -270,30 +269,21 @@ fn check_preconditions(target: &Target, options: &DeleteOptions, before: &Value,
 fn mark(target: &Target, options: &DeleteOptions, before: &Value, now: jiff::Timestamp) -> Option<Value> {
     let mut object = before.clone();
     let grace = strategy::grace_period(target.resource, before, options.grace);
-    let metadata = metadata_mut(&mut object);
-    metadata.shift_remove("resourceVersion");
-    let finalizers = finalizers_for(metadata.get("finalizers"), options.propagation);
-    match &finalizers {
-        list if list.is_empty() => {
-            metadata.shift_remove("finalizers");
-        }
-        list => {
-            metadata.insert("finalizers".into(), list.clone().into());
-        }
-    }
-    let already = metadata.get("deletionTimestamp").is_some_and(Value::is_string);
-    let held = has_finalizers(&object) || parts::has_spec_finalizers(target.resource, &object);
+    meta::remove(&mut object, "resourceVersion");
+    let finalizers = finalizers_for(before, options.propagation);
+    let held = !finalizers.is_empty() || parts::has_spec_finalizers(target.resource, &object);
     if grace == 0 && !held {
         return None;
     }
-    let metadata = metadata_mut(&mut object);
-    let known = metadata.get("deletionGracePeriodSeconds").and_then(Value::as_i64);
+    meta::set_finalizers(&mut object, finalizers);
+    let already = meta::deletion_timestamp(before).is_some();
+    let known = before["metadata"]["deletionGracePeriodSeconds"].as_i64();
     if !already || known.is_some_and(|known| grace < known) {
         let at = now.checked_add(jiff::SignedDuration::from_secs(grace)).unwrap_or(now);
-        metadata.insert("deletionTimestamp".into(), meta::time(at).into());
-        metadata.insert("deletionGracePeriodSeconds".into(), grace.into());
-        if let Some(generation) = metadata.get("generation").and_then(Value::as_i64) {
-            metadata.insert("generation".into(), (generation + 1).into());
+        meta::set(&mut object, "deletionTimestamp", meta::time(at));
+        meta::set(&mut object, "deletionGracePeriodSeconds", grace);
+        if let Some(generation) = before["metadata"]["generation"].as_i64() {
+            meta::set(&mut object, "generation", generation.saturating_add(1));
         }
     }
     parts::begin_deletion(target.resource, &mut object);
@@ -301,13 +291,8 @@ fn mark(target: &Target, options: &DeleteOptions, before: &Value, now: jiff::Tim
 }
 
 /// The finalizers after a deletion with this propagation: what it does not ask for is taken away.
-fn finalizers_for(present: Option<&Value>, propagation: Option<Propagation>) -> Vec<String> {
-    let present = present
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str);
-    let mut finalizers: Vec<String> = present.map(str::to_owned).collect();
+fn finalizers_for(object: &Value, propagation: Option<Propagation>) -> Vec<String> {
+    let mut finalizers: Vec<String> = meta::finalizers(object).map(str::to_owned).collect();
     if let Some(propagation) = propagation {
         finalizers.retain(|finalizer| finalizer != FOREGROUND && finalizer != ORPHAN);
         match propagation {

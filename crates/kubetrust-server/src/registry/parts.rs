@@ -1,10 +1,11 @@
-//! What a write to a subresource changes of its object, and how objects of some resources go: the strategies that
-//! `kubetrust_api::strategy` has for whole objects.
+//! The strategies of `kubetrust_api::strategy`, and what they lack: who asks, what a write to a subresource changes of
+//! its object, and how objects of some resources go.
 
 use kubetrust_api::meta;
 use kubetrust_api::resource::Resource;
 use kubetrust_api::strategy;
-use serde_json::Value;
+use kubetrust_auth::user::User;
+use serde_json::{Value, json};
 
 /// Resources that a deletion answers with the object itself (`ReturnDeletedObject`), by group and plural.
 const RETURNED: [(&str, &str); 7] = [
@@ -16,6 +17,32 @@ const RETURNED: [(&str, &str); 7] = [
     ("", "serviceaccounts"),
     ("", "services"),
 ];
+
+/// Makes of a new object what is stored when this user asks for it.
+pub(super) fn prepare_for_create(resource: &Resource, user: &User, object: &mut Value) {
+    strategy::prepare_for_create(resource, object);
+    if (resource.group, resource.plural) == ("certificates.k8s.io", "certificatesigningrequests") {
+        write_requester(user, object);
+    }
+}
+
+/// Who asks for a certificate is written into the request, where the strategy has left nothing of what the client said
+/// about it (`pkg/registry/certificates/certificates/strategy.go`).
+fn write_requester(user: &User, request: &mut Value) {
+    let Some(spec) = request["spec"].as_object_mut() else {
+        return;
+    };
+    for (field, is_empty, value) in [
+        ("username", false, json!(user.name)),
+        ("uid", user.uid.is_empty(), json!(user.uid)),
+        ("groups", user.groups.is_empty(), json!(user.groups)),
+        ("extra", user.extra.is_empty(), json!(user.extra)),
+    ] {
+        if !is_empty {
+            spec.insert(field.into(), value);
+        }
+    }
+}
 
 /// Leaves of a changed object what this subresource may change; everything else is as it was.
 pub(super) fn prepare_for_update(resource: &Resource, subresource: &str, new: &mut Value, old: &Value) {
@@ -97,5 +124,37 @@ mod tests {
         let mut without = json!({"metadata": {"name": "x"}, "spec": {}});
         prepare_for_update(namespaces, "finalize", &mut without, &old);
         assert_eq!(without["spec"], json!({"y": 1}));
+    }
+
+    #[test]
+    fn a_request_says_who_made_it_and_says_so_for_ever() {
+        let requests = resource::lookup("certificates.k8s.io", "v1", "certificatesigningrequests").unwrap();
+        let forged = json!({"metadata": {"name": "r"}, "spec": {
+            "signerName": "x/y", "username": "root", "uid": "0", "groups": ["system:masters"], "extra": {"a": ["b"]},
+        }});
+        let jane = User {
+            name: "jane".into(),
+            uid: "42".into(),
+            groups: vec!["dev".into(), "system:authenticated".into()],
+            extra: [("scopes".to_owned(), vec!["x".to_owned()])].into(),
+        };
+        let joe = User {
+            name: "joe".into(),
+            ..User::default()
+        };
+        let of_jane = json!({
+            "signerName": "x/y", "username": "jane", "uid": "42", "groups": ["dev", "system:authenticated"],
+            "extra": {"scopes": ["x"]},
+        });
+        for (user, spec) in [(jane, of_jane), (joe, json!({"signerName": "x/y", "username": "joe"}))] {
+            let mut made = forged.clone();
+            prepare_for_create(requests, &user, &mut made);
+            assert_eq!(made["spec"], spec);
+            for part in ["", "status", "approval"] {
+                let mut changed = forged.clone();
+                prepare_for_update(requests, part, &mut changed, &made);
+                assert_eq!(changed["spec"], spec, "{part}");
+            }
+        }
     }
 }

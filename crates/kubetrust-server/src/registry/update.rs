@@ -15,7 +15,7 @@ use super::create::unstored;
 use super::object::Object;
 use super::parts;
 use super::target::Target;
-use super::write::{ATTEMPTS, Stored, Writer, has_finalizers, metadata_mut, modified, refuse};
+use super::write::{ATTEMPTS, Stored, Writer, modified, place, refuse};
 use crate::admission::{Operation, Verb};
 
 /// An object after a change, and whether it is new.
@@ -43,9 +43,9 @@ impl Registry {
             };
             let stored = old.value();
             let before = convert::from_stored(target.resource, &stored);
-            let new = change(&before)?;
-            // Whoever named a revision is refused here as soon as there is another.
-            check_identity(target, &new, &before, old.revision)?;
+            let mut new = change(&before)?;
+            place(target, &mut new)?;
+            check_identity(target, &new, &before)?;
             if let Some(object) = self.update_once(target, writer, &old, &before, new).await? {
                 return Ok(Updated { object, created: false });
             }
@@ -63,13 +63,8 @@ impl Registry {
         mut new: Value,
     ) -> Result<Option<Arc<Object>>, Status> {
         let resource = target.resource;
-        keep_identity(&mut new, before);
-        let subresource = target.subresource.map_or("", |subresource| subresource.name);
         default::apply(resource, &mut new);
-        parts::prepare_for_update(resource, subresource, &mut new, before);
-        // What is checked is a change of what was found: whoever named no version means that one.
-        meta::set(&mut new, "resourceVersion", old.revision.to_string());
-        let mut operation = Operation {
+        let operation = Operation {
             user: writer.user,
             verb: Verb::Update,
             resource,
@@ -80,13 +75,16 @@ impl Registry {
             old: Some(before),
             dry_run: writer.dry_run,
         };
-        writer.admission.mutate(&mut operation).await?;
-        refuse(
-            resource,
-            &target.name,
-            validate::update(resource, subresource, &operation.object, before),
-        )?;
-        let admitted = writer.admission.validate(operation).await?;
+        let mut mutated = writer.admission.mutate(operation).await?;
+        // Whoever named a revision is refused here as soon as there is another.
+        check_revision(target, mutated.object(), old.revision)?;
+        let subresource = target.subresource.map_or("", |subresource| subresource.name);
+        parts::prepare_for_update(resource, subresource, mutated.object_mut(), before);
+        // What is checked is a change of what was found: whoever named no version means that one.
+        meta::set(mutated.object_mut(), "resourceVersion", old.revision.to_string());
+        let faults = validate::update(resource, subresource, mutated.object(), before);
+        refuse(resource, &target.name, faults)?;
+        let admitted = writer.admission.validate(mutated).await?;
         if writer.dry_run {
             return unstored(admitted.object()).map(Some);
         }
@@ -131,19 +129,12 @@ impl Registry {
 }
 
 /// Holds what a client says of the object's identity against what it is.
-fn check_identity(target: &Target, new: &Value, before: &Value, revision: Revision) -> Result<(), Status> {
+fn check_identity(target: &Target, new: &Value, before: &Value) -> Result<(), Status> {
     let name = meta::text(new, "name");
     if name != target.name {
         return Err(Status::bad_request(format!(
             "the name of the object ({name}) does not match the name on the URL ({})",
             target.name
-        )));
-    }
-    let namespace = meta::text(new, "namespace");
-    if !namespace.is_empty() && namespace != target.namespace {
-        return Err(Status::bad_request(format!(
-            "the namespace of the object ({namespace}) does not match the namespace on the URL ({})",
-            target.namespace
         )));
     }
     let (said, is) = (meta::text(new, "uid"), meta::text(before, "uid"));
@@ -152,7 +143,12 @@ fn check_identity(target: &Target, new: &Value, before: &Value, revision: Revisi
             "Precondition failed: UID in precondition: {said}, UID in object meta: {is}"
         )));
     }
-    match meta::text(new, "resourceVersion") {
+    Ok(())
+}
+
+/// Holds the revision that a client names against the one that there is.
+fn check_revision(target: &Target, new: &Value, revision: Revision) -> Result<(), Status> {
+    match meta::resource_version(new) {
         "" if target.subresource.is_none() && !strategy::allows_unconditional_update(target.resource) => {
             refuse(target.resource, &target.name, vec![must_be_specified("0x0")])
         }
@@ -170,31 +166,6 @@ fn must_be_specified(said: &str) -> Cause {
         reason: "FieldValueInvalid",
         message: format!("Invalid value: {said}: must be specified for an update"),
         field: "metadata.resourceVersion".into(),
-    }
-}
-
-/// What no client changes: it is as it was, whatever was sent.
-fn keep_identity(new: &mut Value, before: &Value) {
-    let metadata = metadata_mut(new);
-    metadata.shift_remove("resourceVersion");
-    metadata.shift_remove("selfLink");
-    metadata.shift_remove("managedFields");
-    for field in [
-        "namespace",
-        "uid",
-        "creationTimestamp",
-        "generation",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-    ] {
-        match &before["metadata"][field] {
-            Value::Null => {
-                metadata.shift_remove(field);
-            }
-            value => {
-                metadata.insert(field.into(), value.clone());
-            }
-        }
     }
 }
 
@@ -225,6 +196,6 @@ fn is_released(resource: &Resource, object: &Value) -> bool {
     let grace = metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
     metadata["deletionTimestamp"].is_string()
         && grace == 0
-        && !has_finalizers(object)
+        && meta::finalizers(object).next().is_none()
         && !parts::has_spec_finalizers(resource, object)
 }

@@ -1,12 +1,13 @@
 //! What all writes share: who writes, and how an admitted object reaches the store.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use kubetrust_api::resource::Resource;
+use kubetrust_api::meta;
+use kubetrust_api::resource::{Resource, Scope};
 use kubetrust_api::status::{Cause, Status};
+use kubetrust_auth::random;
 use kubetrust_auth::user::User;
 use kubetrust_store::{Change, Expect, Outcome, Revision, Write};
 use serde_json::Value;
@@ -127,27 +128,9 @@ pub(crate) fn refuse(resource: &Resource, name: &str, faults: Vec<Cause>) -> Res
     }
 }
 
-/// A random UID (RFC 9562, version 4).
-#[must_use]
-pub fn new_uid() -> String {
-    let mut bytes = [0_u8; 16];
-    // The generator of aws-lc fails only where the system has no randomness at all; then the UIDs are what matters least.
-    let _ = aws_lc_rs::rand::fill(&mut bytes);
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex = bytes.iter().fold(String::with_capacity(32), |mut hex, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
+/// A random UID.
+pub(crate) fn new_uid() -> Result<String, Status> {
+    random::uuid().map_err(|error| Status::internal(error.to_string()))
 }
 
 /// Letters and digits that make no words and are not mistaken for each other (`k8s.io/apimachinery/pkg/util/rand`).
@@ -162,33 +145,32 @@ pub(crate) fn generated_name(base: &str) -> String {
     while !base.is_char_boundary(end) {
         end -= 1;
     }
-    let mut random = [0_u8; SUFFIX_LENGTH];
-    let _ = aws_lc_rs::rand::fill(&mut random);
-    let suffix: String = random
+    let mut bytes = [0_u8; SUFFIX_LENGTH];
+    // Without randomness there is no UID either, and nothing is created.
+    let _ = random::fill(&mut bytes);
+    let suffix: String = bytes
         .iter()
         .map(|byte| char::from(SUFFIX[usize::from(*byte) % SUFFIX.len()]))
         .collect();
     format!("{}{suffix}", &base[..end])
 }
 
-/// The metadata of an object, made if it has none.
-pub(super) fn metadata_mut(object: &mut Value) -> &mut serde_json::Map<String, Value> {
-    if !object.is_object() {
-        *object = Value::Object(serde_json::Map::new());
+/// Puts an object into the namespace of the request; 400 where it says another.
+/// (`rest.EnsureObjectNamespaceMatchesRequestNamespace`). Which manager wrote which field is not kept.
+pub(super) fn place(target: &Target, object: &mut Value) -> Result<(), Status> {
+    meta::remove(object, "managedFields");
+    if target.resource.scope == Scope::Cluster {
+        meta::remove(object, "namespace");
+        return Ok(());
     }
-    let metadata = &mut object["metadata"];
-    if !metadata.is_object() {
-        *metadata = Value::Object(serde_json::Map::new());
+    match meta::namespace(object) {
+        "" => meta::set(object, "namespace", target.namespace.clone()),
+        said if said == target.namespace => {}
+        _ => {
+            return Err(Status::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
+        }
     }
-    match metadata {
-        Value::Object(map) => map,
-        _ => unreachable!("it was made an object just above"),
-    }
-}
-
-/// Whether `metadata.finalizers` names any.
-pub(super) fn has_finalizers(object: &Value) -> bool {
-    object["metadata"]["finalizers"]
-        .as_array()
-        .is_some_and(|finalizers| !finalizers.is_empty())
+    Ok(())
 }

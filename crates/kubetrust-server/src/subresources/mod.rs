@@ -14,7 +14,6 @@ use kubetrust_api::validate;
 use serde_json::Value;
 
 use crate::admission::{Operation, Verb};
-
 use crate::endpoints::resource::Call;
 use crate::http::body;
 use crate::http::respond::{self, Reply};
@@ -59,7 +58,7 @@ impl Call<'_> {
             refuse(self.target.resource, "", faults)?;
         }
         let writer = self.writer()?;
-        let mut operation = Operation {
+        let operation = Operation {
             user: writer.user,
             verb: Verb::Create,
             resource: self.target.resource,
@@ -70,8 +69,8 @@ impl Call<'_> {
             old: None,
             dry_run: writer.dry_run,
         };
-        writer.admission.mutate(&mut operation).await?;
-        writer.admission.validate(operation).await.map(drop)
+        let mutated = writer.admission.mutate(operation).await?;
+        writer.admission.validate(mutated).await.map(drop)
     }
 
     /// 201 with an answered object.

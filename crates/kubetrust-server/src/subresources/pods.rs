@@ -93,11 +93,7 @@ pub async fn bind(call: &mut Call<'_>, incoming: Incoming) -> Result<Reply, Stat
             Ok(placed)
         })
         .await?;
-    Ok(respond::value(
-        201,
-        &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),
-        call.style.wanted.encoding,
-    ))
+    Ok(respond::success(201, ("code", json!(201)), call.style.wanted.encoding))
 }
 
 /// `eviction`: a removal that a disruption budget may refuse.
@@ -112,11 +108,7 @@ pub async fn evict(call: &mut Call<'_>, incoming: Incoming) -> Result<Reply, Sta
     confirm_budget(call, &object.value())?;
     let options = DeleteOptions::of(&eviction["deleteOptions"])?;
     call.server.registry.delete(&pod, call.writer()?, &options).await?;
-    Ok(respond::value(
-        201,
-        &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),
-        call.style.wanted.encoding,
-    ))
+    Ok(respond::success(201, ("code", json!(201)), call.style.wanted.encoding))
 }
 
 /// 429 where a budget that covers the pod allows no disruption now.

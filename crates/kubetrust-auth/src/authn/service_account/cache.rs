@@ -6,7 +6,8 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 
 use super::Signed;
-use crate::authn::digest::{Digest, Hasher, NoRandomness, Token};
+use crate::authn::digest::{Digest, Hasher, Token};
+use crate::random::NoRandomness;
 
 /// How many tokens are remembered: those of the pods of a few hundred nodes. One more costs one verification.
 const TOKENS: usize = 16 * 1024;

@@ -1,14 +1,13 @@
 //! Issuing tokens: what a `TokenRequest` gets (`pkg/registry/core/serviceaccount/storage/token.go`), and what a
 //! Secret of type `kubernetes.io/service-account-token` holds.
 
-use aws_lc_rs::rand;
 use jiff::{SignedDuration, Timestamp};
 use zeroize::Zeroizing;
 
 use super::claims::{Bound, Claims, LEGACY_ISSUER, Legacy, Reference};
 use super::jws;
 use super::keys::{CannotSign, SigningKey};
-use crate::authn::digest::NoRandomness;
+use crate::random::{NoRandomness, uuid};
 
 /// The shortest life that may be asked for.
 pub const SHORTEST_SECONDS: i64 = 10 * 60;
@@ -204,15 +203,4 @@ impl TokenIssuer {
         let signature = self.key.sign(signed.as_bytes())?;
         Ok(Zeroizing::new(jws::with_signature(&signed, &signature)))
     }
-}
-
-/// A random UUID (RFC 9562 section 5.4).
-fn uuid() -> Result<String, NoRandomness> {
-    let mut bytes = [0; 16];
-    rand::fill(&mut bytes).map_err(|_| NoRandomness)?;
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let digits = kubetrust_pki::certificate::hex(&bytes);
-    let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| digits.get(range).unwrap_or_default());
-    Ok(parts.join("-"))
 }

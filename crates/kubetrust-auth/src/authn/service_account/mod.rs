@@ -19,9 +19,10 @@ pub use claims::Reference;
 pub use jws::Unverifiable;
 pub use keys::{CannotSign, Keys, SigningKey};
 
-use super::digest::{NoRandomness, Token};
+use super::digest::Token;
 use super::lookup::Lookup;
 use super::verdict::{Authenticated, Declined, Scheme, Verdict, with_authenticated_group};
+use crate::random::NoRandomness;
 use crate::user::{SERVICE_ACCOUNT_PREFIX, SERVICE_ACCOUNTS, User};
 use claims::{BadTime, Claims, LEGACY_ISSUER};
 use jws::Jws;

@@ -1,7 +1,6 @@
 //! The plugins about certificate signing requests, and what they share.
 
 mod approval;
-mod requester;
 mod signing;
 mod subject_restriction;
 
@@ -16,7 +15,6 @@ use super::Operation;
 use super::fields::text;
 
 pub use approval::CertificateApproval;
-pub use requester::CertificateRequester;
 pub use signing::CertificateSigning;
 pub use subject_restriction::CertificateSubjectRestriction;
 

@@ -20,6 +20,7 @@ macro_rules! every {
             writes::a_name_is_generated_from_its_base,
             writes::unknown_fields_are_refused_warned_of_or_ignored,
             writes::a_name_stays_below_its_prefix,
+            writes::what_a_strategy_drops_is_refused_to_whom_it_is_forbidden,
             writes::an_object_over_the_limit_is_refused,
             writes::only_one_of_many_writers_wins_a_revision,
             deletions::preconditions_hold_a_deletion_to_what_was_seen,

@@ -73,6 +73,15 @@ pub async fn a_failure_says_what_upstream_says(world: &World) {
             "", about("x")),
         ("another name", Method::PUT, "/x", Some(named("y")), 400, "BadRequest",
             "the name of the object (y) does not match the name on the URL (x)", Value::Null),
+        ("another namespace than it is in", Method::PUT, "/x", Some(with(&|object| object["metadata"]["namespace"] = "other".into())), 400, "BadRequest",
+            "the namespace of the provided object does not match the namespace sent on the request", Value::Null),
+        ("an end of its own choosing", Method::PUT, "/x", Some(with(&|object| {
+            object["metadata"]["resourceVersion"] = "".into();
+            object["metadata"]["deletionTimestamp"] = "2030-01-01T00:00:00Z".into();
+        })), 422, "Invalid",
+            r#"ConfigMap "x" is invalid: metadata.deletionTimestamp: Invalid value: "2030-01-01T00:00:00Z": field is immutable"#,
+            json!({"name": "x", "kind": "ConfigMap", "causes": [{"reason": "FieldValueInvalid",
+                "message": r#"Invalid value: "2030-01-01T00:00:00Z": field is immutable"#, "field": "metadata.deletionTimestamp"}]})),
         ("another namespace", Method::POST, "", Some(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "z", "namespace": "other"}})), 400, "BadRequest",
             "the namespace of the provided object does not match the namespace sent on the request", Value::Null),
         ("a revision at birth", Method::POST, "", Some(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "z", "resourceVersion": "5"}})), 400, "BadRequest",
@@ -303,6 +312,13 @@ pub async fn a_name_is_generated_from_its_base(world: &World) {
             .len(),
         63
     );
+    // A namespace's label has its name, also when that was made after the defaults.
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "base-"}});
+    let made = world.create("/api/v1/namespaces", &namespace).await;
+    assert_eq!(
+        made["metadata"]["labels"]["kubernetes.io/metadata.name"], made["metadata"]["name"],
+        "{made}"
+    );
     // A name that is there is taken as it is.
     let both = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "own", "generateName": "base-"}});
     assert_eq!(world.create(&secrets, &both).await["metadata"]["name"], "own");
@@ -475,4 +491,60 @@ pub async fn only_one_of_many_writers_wins_a_revision(world: &World) {
         assert_eq!(patch.await.unwrap(), 200);
     }
     assert_eq!(world.read(&path).await["data"].as_object().unwrap().len(), 17);
+}
+
+/// Admission sees what was sent, not what the strategy leaves of it: what a kubelet must not write is refused through
+/// `status` too, where others' changes of it are dropped.
+pub async fn what_a_strategy_drops_is_refused_to_whom_it_is_forbidden(world: &World) {
+    const NODE: &str = "/api/v1/nodes/n1";
+    const STATUS: &str = "/api/v1/nodes/n1/status";
+    const MERGE: (&str, &str) = ("content-type", "application/merge-patch+json");
+    let labels = json!({"node-restriction.kubernetes.io/a": "1"});
+    world
+        .create(
+            "/api/v1/nodes",
+            &json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1", "labels": labels}}),
+        )
+        .await;
+    let kubelet: &[(&str, &str)] = &[
+        ("impersonate-user", "system:node:n1"),
+        ("impersonate-group", "system:nodes"),
+        MERGE,
+    ];
+    let admin: &[(&str, &str)] = &[MERGE];
+    let taint = json!({"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}});
+    let label = json!({"metadata": {"labels": {"node-restriction.kubernetes.io/a": "2"}}});
+    let owner =
+        json!({"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n2", "uid": "1"}]}});
+    let phase = json!({"status": {"phase": "Running"}, "metadata": {"labels": {"own": "1"}}});
+    #[rustfmt::skip]
+    let cases = [
+        ("a taint", kubelet, &taint, 403, r#"nodes "n1" is forbidden: node "n1" is not allowed to modify taints"#),
+        ("a label", kubelet, &label, 403, r#"nodes "n1" is forbidden: is not allowed to modify labels: node-restriction.kubernetes.io/a"#),
+        ("an owner", kubelet, &owner, 403, r#"nodes "n1" is forbidden: node "n1" is not allowed to modify ownerReferences"#),
+        ("its status", kubelet, &phase, 200, ""),
+        ("an administrator's taint", admin, &taint, 200, ""),
+    ];
+    for (case, headers, patch, code, message) in cases {
+        let reply = world.admin.request(Method::PATCH, STATUS, headers, Some(patch)).await;
+        assert_eq!((reply.code, reply.message().as_str()), (code, message), "{case}");
+    }
+    let node = world.read(NODE).await;
+    assert_eq!(
+        (&node["spec"]["taints"], &node["status"]["phase"]),
+        (&Value::Null, &json!("Running")),
+        "{node}"
+    );
+    // A version that is not there any more is told after what is forbidden, as upstream does.
+    let mut stale = node.clone();
+    stale["metadata"]["resourceVersion"] = "1".into();
+    let put = |object: Value| async move {
+        world
+            .admin
+            .request(Method::PUT, STATUS, &kubelet[..2], Some(&object))
+            .await
+    };
+    assert_eq!(told(&put(stale.clone()).await), "409 Conflict");
+    stale["spec"] = taint["spec"].clone();
+    assert_eq!(told(&put(stale).await), "403 Forbidden");
 }
