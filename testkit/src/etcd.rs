@@ -1,6 +1,6 @@
 //! A real etcd cluster over mutual TLS, started with the very flags or variables that kubetrust writes for it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -143,6 +143,14 @@ impl Cluster {
     /// The process of one member, in the order given at the start.
     pub fn member(&mut self, index: usize) -> &mut Process {
         &mut self.members[index].1
+    }
+
+    /// Ends every member, and removes this folder, when this process is gone: for a cluster in a `static`.
+    #[track_caller]
+    pub fn end_with_this_process(&mut self, folder: &Path) {
+        for (_, process) in &mut self.members {
+            process.end_with_this_process(folder);
+        }
     }
 
     /// Stops one member and starts it again with the same flags, as after a change of its files. The others go on.

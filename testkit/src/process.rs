@@ -1,6 +1,7 @@
 //! A program that keeps running while a test talks to it.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,12 +13,18 @@ use crate::run::{line, wait};
 /// How much of a log a panic shows.
 const TAIL_LINES: usize = 40;
 
+/// Waits until nobody can write to its input any more, then ends a process and removes what it leaves. Signals from the
+/// terminal, which everyone gets, do not keep it from that.
+const LAST: &str = r#"trap '' HUP INT TERM; read -r _; kill -KILL "$1"; rm -rf -- "$2" "$3""#;
+
 /// A running program and its log. Dropping it ends the program.
 #[derive(Debug)]
 pub struct Process {
     command: String,
     child: Child,
     log: NamedTempFile,
+    /// The shell that outlives this process, see [`Self::end_with_this_process`].
+    last: Option<Child>,
 }
 
 impl Process {
@@ -37,7 +44,19 @@ impl Process {
             command: line,
             child,
             log,
+            last: None,
         }
+    }
+
+    /// Ends it, and removes its log and this folder, when this process is gone, however that comes. For a program in a
+    /// `static`, which nothing drops.
+    #[track_caller]
+    pub fn end_with_this_process(&mut self, folder: &Path) {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", LAST, "sh", &self.id().to_string()]);
+        shell.args([folder, self.log.path()]);
+        let quiet = shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.last = Some(quiet.spawn().expect("a shell"));
     }
 
     /// All it has said so far.
@@ -115,6 +134,11 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // First, lest it ends whoever has the number next.
+        if let Some(mut last) = self.last.take() {
+            let _ = last.kill();
+            let _ = last.wait();
+        }
         self.kill();
     }
 }
@@ -151,11 +175,46 @@ mod tests {
         shell("exec sleep 30").wait_for(|log| log.contains("ready"), Duration::from_millis(100));
     }
 
+    fn is_there(id: &str) -> bool {
+        crate::run(Command::new("sh").args(["-c", &format!("kill -0 {id}")])).succeeded()
+    }
+
     #[test]
     fn dropping_ends_it() {
         let process = shell("exec sleep 30");
         let id = process.id();
         drop(process);
-        assert!(!crate::run(Command::new("sh").args(["-c", &format!("kill -0 {id}")])).succeeded());
+        assert!(!is_there(&id.to_string()));
+    }
+
+    #[test]
+    fn what_nothing_drops_ends_with_its_process_and_leaves_nothing() {
+        const FOLDER: &str = "KUBETRUST_TESTKIT_FOLDER";
+        if let Some(folder) = std::env::var_os(FOLDER) {
+            // As a `static` holds it, in the process that is started below.
+            let mut process = shell("exec sleep 30");
+            process.end_with_this_process(Path::new(&folder));
+            println!("\nleft {} {}", process.id(), process.log.path().display());
+            std::process::abort();
+        }
+        let folder = tempfile::tempdir().unwrap().keep();
+        let mut other = Command::new(std::env::current_exe().unwrap());
+        let name = "process::tests::what_nothing_drops_ends_with_its_process_and_leaves_nothing";
+        other
+            .args(["--exact", name, "--nocapture"])
+            .env(FOLDER, &folder)
+            .stderr(Stdio::null());
+        let said = String::from_utf8(other.output().unwrap().stdout).unwrap();
+        let left = said.lines().find_map(|line| line.strip_prefix("left ")).expect(&said);
+        let (id, log) = left.split_once(' ').unwrap();
+        let deadline = Instant::now() + LIMIT;
+        while is_there(id) || folder.exists() || Path::new(log).exists() {
+            assert!(
+                Instant::now() < deadline,
+                "{left} is still there, or {}",
+                folder.display()
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }

@@ -1,0 +1,12 @@
+//! What nobody well-behaved sends, over real TLS: each gets an answer or is cut off within bounds, nobody gets what is
+//! another's, and everybody else is served as before.
+
+mod bombs;
+mod connections;
+mod frames;
+mod limits;
+mod paths;
+mod routes;
+mod spoofing;
+mod wire;
+mod world;

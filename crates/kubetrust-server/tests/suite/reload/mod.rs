@@ -1,0 +1,7 @@
+//! Every credential is replaced while clients of several kinds are at work: nobody is dropped, and what is put in place
+//! is in force within a second.
+
+mod broken;
+mod files;
+mod load;
+mod replaced;
