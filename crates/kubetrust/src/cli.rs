@@ -43,7 +43,8 @@ pub enum Verb {
     /// Say whom a credential names: by itself, or as a server sees it.
     #[command(
         after_help = "Examples:\n  kubetrust whoami --kubeconfig horse/hosts/m1/kubernetes/auth/admin.conf\n  \
-                      kubetrust whoami --certificate apiserver-kubelet-client.crt -d horse"
+                      kubetrust whoami --certificate apiserver-kubelet-client.crt -d horse\n  \
+                      kubetrust whoami --kubeconfig refused.conf --explained-by admin.conf"
     )]
     Whoami(WhoamiArgs),
     /// Say who may do something, by which binding and role.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use kubetrust_testkit::loopback::Loopback;
 use kubetrust_testkit::{Process, run};
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{Cluster, kubetrust};
 
 fn cluster(network: &Loopback) -> Cluster {
@@ -207,7 +207,72 @@ fn a_server_answers_what_manifests_say() {
     fs::write(&mixed, text).unwrap();
     let output = run(kubetrust(["whoami", "--kubeconfig"]).arg(&mixed));
     assert!(
-        output.code() == Some(1) && output.stderr.contains("the server answers 401: Unauthorized"),
+        output.code() == Some(1)
+            && output.stderr.contains("the server answers 401: Unauthorized")
+            && output.stderr.contains("add --explained-by ADMIN.conf"),
         "{output}"
     );
+    a_server_explains(&cluster, &other, &mixed);
+}
+
+/// How the server came to know who somebody is, and why it refuses somebody else.
+fn a_server_explains(cluster: &Cluster, other: &Cluster, refused: &std::path::Path) {
+    let conf = |name: &str| cluster.host_file("m1", &format!("kubernetes/auth/{name}.conf"));
+    let admin = conf("admin").display().to_string();
+    let refused = refused.display().to_string();
+    let stranger = other
+        .host_file("m1", "kubernetes/pki/apiserver-kubelet-client.crt")
+        .display()
+        .to_string();
+    let server = cluster
+        .host_file("m1", "kubernetes/pki/apiserver.crt")
+        .display()
+        .to_string();
+    let listed = fs::read_to_string(cluster.host_file("m1", "kubernetes/token.csv")).unwrap();
+    let token = cluster.beside().join("token.conf");
+    let text = fs::read_to_string(&refused).unwrap();
+    let (head, _) = text.split_once("users:").unwrap();
+    let listed = listed.split(',').next().unwrap();
+    fs::write(
+        &token,
+        format!("{head}users: [{{name: u, user: {{token: {listed}}}}}]\ncontexts: [{{name: x, context: {{cluster: c, user: u}}}}]\ncurrent-context: x\n"),
+    )
+    .unwrap();
+    let token = token.display().to_string();
+    let unknown = "signed by no known CA";
+    // Arguments, exit code, what is answered, what is said beside it.
+    #[rustfmt::skip]
+    let cases: [(&[&str], i32, &[&str], &str); 6] = [
+        (&["--kubeconfig", &admin], 0,
+            &["kubernetes-admin", "SCHEME", "x509", "authenticated", "CN=kubernetes-admin,O=system:masters", "By --client-ca-file", "trusted until"], ""),
+        (&["--kubeconfig", &token], 0,
+            &["system:bootstrapper", "no client certificate was presented", "token-file"], ""),
+        (&["--kubeconfig", &refused, "--explained-by", &admin], 1, &["x509", "refused", unknown, "By --client-ca-file"], unknown),
+        (&["--certificate", &stranger, "--explained-by", &admin], 1, &["x509", "refused", unknown], unknown),
+        (&["--certificate", &server, "--explained-by", &admin], 1, &["x509", "refused"], "not good for client authentication"),
+        (&["--kubeconfig", &refused, "--explained-by", &conf("scheduler").display().to_string()], 1, &[],
+            "the server answers 403: forbidden: User \"system:kube-scheduler\" cannot post path \"/debug/authentication\""),
+    ];
+    for (arguments, code, answered, said) in cases {
+        let output = run(kubetrust(["whoami"]).args(arguments));
+        assert_eq!(output.code(), Some(code), "{arguments:?}: {output}");
+        for text in answered {
+            assert!(output.stdout.contains(text), "{arguments:?}: no {text:?}: {output}");
+        }
+        assert!(output.stderr.contains(said), "{arguments:?}: {output}");
+    }
+    for (arguments, code, known) in [
+        (
+            ["--kubeconfig", &admin, "--explained-by", &admin],
+            0,
+            json!("kubernetes-admin"),
+        ),
+        (["--kubeconfig", &refused, "--explained-by", &admin], 1, Value::Null),
+    ] {
+        let output = run(kubetrust(["whoami", "-o", "json"]).args(arguments));
+        assert_eq!(output.code(), Some(code), "{output}");
+        let said: Value = serde_json::from_str(&output.stdout).unwrap();
+        assert_eq!(said["username"], known, "{output}");
+        assert_eq!(said["explanation"]["authenticated"], !known.is_null(), "{output}");
+    }
 }

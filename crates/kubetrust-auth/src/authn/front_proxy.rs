@@ -159,6 +159,11 @@ impl FrontProxy {
         &self.headers
     }
 
+    /// What verifies the proxy's certificate.
+    pub(super) fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
     /// Verifies the certificate, then reads the headers. The order is the point: nothing of a header is looked at
     /// for somebody who isn't a proxy.
     pub(super) fn authenticate(

@@ -11,17 +11,18 @@ use jiff::Timestamp;
 
 use super::anonymous::Anonymous;
 use super::bearer::{self, NoToken};
+use super::bootstrap;
 use super::digest::Token;
 use super::front_proxy::{FrontProxy, RemoteHeaders};
 use super::lookup::Lookup;
 use super::password_file::{PasswordFile, basic};
-use super::presented::Presented;
+use super::presented::{PeerChain, Presented};
 use super::service_account::ServiceAccounts;
 use super::token_file::TokenFile;
 use super::verdict::{
     Authenticated, Declined, Explanation, Outcome, Refusal, Refused, Scheme, Verdict, with_authenticated_group,
 };
-use super::{bootstrap, x509};
+use super::x509::{self, Untrusted, Verified};
 use crate::user::User;
 
 /// What is switched on. The default is nothing, and no request without credentials either.
@@ -110,6 +111,37 @@ impl Authenticators {
         let mut attempts = Vec::new();
         let result = Attempt::new(Some(&mut attempts)).request(self, presented, lookup);
         (result, Explanation { attempts })
+    }
+
+    /// Whether a scheme is switched on.
+    #[must_use]
+    pub fn is_on(&self, scheme: Scheme) -> bool {
+        let config = &self.config;
+        match scheme {
+            Scheme::FrontProxy => config.front_proxy.is_some(),
+            Scheme::X509 => config.client.is_some(),
+            Scheme::Bearer | Scheme::WebSocket => true,
+            Scheme::TokenFile => config.token_file.is_some(),
+            Scheme::LegacyServiceAccount | Scheme::ServiceAccount => config.service_accounts.is_some(),
+            Scheme::Bootstrap => config.bootstrap_tokens,
+            Scheme::PasswordFile => config.password_file.is_some(),
+            Scheme::Anonymous => !matches!(config.anonymous, Anonymous::Off),
+        }
+    }
+
+    /// What each pool of CAs makes of a chain, by the flag that the pool comes from.
+    #[must_use]
+    pub fn pools(&self, peer: &PeerChain, now: Timestamp) -> Vec<(&'static str, Result<Arc<Verified>, Untrusted>)> {
+        let chain = &peer.certificates;
+        let client = self.config.client.as_ref().map(|verifier| {
+            let found = x509::recall(&peer.as_client, verifier, chain, self.generation, now);
+            ("--client-ca-file", found)
+        });
+        let proxy = self.config.front_proxy.as_ref().map(|proxy| {
+            let found = x509::recall(&peer.as_proxy, proxy.verifier(), chain, self.generation, now);
+            ("--requestheader-client-ca-file", found)
+        });
+        client.into_iter().chain(proxy).collect()
     }
 
     /// Whose a bearer token is, for a `TokenReview`. `audiences` are those of the review; `None` is the API server's.

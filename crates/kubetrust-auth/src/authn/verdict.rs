@@ -33,6 +33,20 @@ pub enum Scheme {
 }
 
 impl Scheme {
+    /// All, in the order in which they are asked.
+    pub const ALL: [Self; 10] = [
+        Self::FrontProxy,
+        Self::X509,
+        Self::Bearer,
+        Self::WebSocket,
+        Self::TokenFile,
+        Self::LegacyServiceAccount,
+        Self::ServiceAccount,
+        Self::Bootstrap,
+        Self::PasswordFile,
+        Self::Anonymous,
+    ];
+
     /// As logs and explanations name it.
     #[must_use]
     pub const fn name(self) -> &'static str {

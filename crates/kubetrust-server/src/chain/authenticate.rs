@@ -3,16 +3,18 @@
 use std::borrow::Cow;
 
 use kubetrust_api::status::Status;
-use kubetrust_auth::authn::{Authenticators, Lookup, Presented};
+use kubetrust_auth::authn::{Authenticators, Explanation, Lookup, Presented};
 use tracing::{Level, debug, enabled};
 
 use super::{Identity, Received};
+use crate::endpoints::explain;
 
 /// A request of which is known who makes it.
 pub struct Authenticated {
     pub(super) received: Received,
     pub(super) identity: Identity,
     pub(super) warnings: Vec<Cow<'static, str>>,
+    pub(super) explanation: Option<Explanation>,
 }
 
 impl Authenticated {
@@ -40,11 +42,13 @@ pub fn authenticate(
         path: &received.info.path,
         now: received.now,
     };
-    let verdict = authenticators.authenticate(&presented, lookup);
-    if enabled!(Level::DEBUG) {
-        let (_, explanation) = authenticators.explain(&presented, lookup);
+    let (verdict, explanation) = if explain::is_asked(&received.info) || enabled!(Level::DEBUG) {
+        let (verdict, explanation) = authenticators.explain(&presented, lookup);
         debug!(path = %received.info.path, remote = %received.connection.remote, %explanation, "authentication");
-    }
+        (verdict, Some(explanation))
+    } else {
+        (authenticators.authenticate(&presented, lookup), None)
+    };
     match verdict {
         Ok(authenticated) => {
             authenticators.strip(&mut received.head.headers);
@@ -56,6 +60,7 @@ pub fn authenticate(
                 received,
                 identity,
                 warnings: authenticated.warnings,
+                explanation,
             })
         }
         Err(refusal) => {

@@ -3,16 +3,19 @@
 use std::borrow::Cow;
 
 use kubetrust_api::status::Status;
+use kubetrust_auth::authn::Explanation;
 use kubetrust_auth::authz::{Authorizer, Decision, forbidden};
 use kubetrust_auth::user::User;
 
 use super::{Authenticated, Identity, Received};
+use crate::endpoints::explain;
 
 /// A request that may be served. Only [`authorize`] makes one.
 pub struct Authorized {
     received: Received,
     identity: Identity,
     warnings: Vec<Cow<'static, str>>,
+    explanation: Option<Explanation>,
     reason: String,
 }
 
@@ -42,6 +45,11 @@ impl Authorized {
         &self.warnings
     }
 
+    /// How it was found who makes it, where that is what is asked.
+    pub fn explanation(&self) -> Option<&Explanation> {
+        self.explanation.as_ref()
+    }
+
     /// The request, to read its body.
     pub fn into_parts(self) -> (Received, Identity) {
         (self.received, self.identity)
@@ -59,11 +67,21 @@ pub struct Denied {
 
 /// Asks the authorizers; 403 unless one allows it.
 pub fn authorize(request: Authenticated, authorizer: &Authorizer) -> Result<Authorized, Denied> {
-    match authorizer.authorize(&request.identity.user, &request.received.info.attributes) {
+    let user = &request.identity.user;
+    let mut decision = authorizer.authorize(user, &request.received.info.attributes);
+    // Whoever may ask who they are may ask how that was found.
+    if !decision.is_allowed()
+        && explain::is_asked(&request.received.info)
+        && let Decision::Allow(reason) = authorizer.authorize(user, &explain::as_self_review())
+    {
+        decision = Decision::Allow(reason);
+    }
+    match decision {
         Decision::Allow(reason) => Ok(Authorized {
             received: request.received,
             identity: request.identity,
             warnings: request.warnings,
+            explanation: request.explanation,
             reason: reason.to_string(),
         }),
         Decision::Deny(reason) | Decision::NoOpinion(reason) => {

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod discovery;
+pub mod explain;
 pub mod health;
 pub mod issuer;
 pub mod openapi;
@@ -33,6 +34,7 @@ pub struct Route {
 /// A request for a [`Route`].
 struct Asked<'a> {
     server: &'a ApiServer,
+    request: &'a Authorized,
     headers: &'a HeaderMap,
     query: &'a Query,
     /// The whole path, without slashes at its end.
@@ -42,13 +44,14 @@ struct Asked<'a> {
 }
 
 /// Every path that is no resource. Who is allowed what of them is the authorizers' matter.
-pub const ROUTES: [Route; 12] = [
+pub const ROUTES: [Route; 13] = [
     leaf("/", |asked| Ok(root(asked.server))),
     leaf("/.well-known/openid-configuration", |asked| {
         issuer::configuration(asked.server)
     }),
     tree("/api", discovered),
     tree("/apis", discovered),
+    leaf(explain::PATH, |asked| explain::own(asked.server, asked.request)),
     tree("/healthz", |asked| Ok(health(asked, "/healthz"))),
     tree("/livez", |asked| Ok(health(asked, "/livez"))),
     leaf("/metrics", |asked| {
@@ -66,8 +69,8 @@ pub const ROUTES: [Route; 12] = [
     }),
 ];
 
-/// The paths among them that are posted to: each makes a backup.
-pub const POSTED: [&str; 1] = [backup::PATH];
+/// The paths that are posted to.
+pub const POSTED: [&str; 2] = [backup::PATH, explain::PATH];
 
 const fn leaf(path: &'static str, answer: fn(&Asked<'_>) -> Result<Reply, Status>) -> Route {
     Route {
@@ -111,8 +114,12 @@ pub async fn serve(server: &ApiServer, request: Authorized, record: &Record) -> 
         }
         return resource::serve(server, request, record).await;
     }
-    if received.head.method == Method::POST && POSTED.contains(&received.info.path.as_str()) {
-        return backup::take(server).await;
+    if received.head.method == Method::POST {
+        match received.info.path.as_str() {
+            backup::PATH => return backup::take(server).await,
+            explain::PATH => return explain::anothers(server, request).await,
+            _ => {}
+        }
     }
     if !only_reads {
         return Err(Status::method_not_allowed());
@@ -125,6 +132,7 @@ pub async fn serve(server: &ApiServer, request: Authorized, record: &Record) -> 
     let (route, below) = found.ok_or_else(Status::no_such_path)?;
     (route.answer)(&Asked {
         server,
+        request: &request,
         headers: &received.head.headers,
         query: &received.info.query,
         path,

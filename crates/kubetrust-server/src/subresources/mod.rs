@@ -19,6 +19,8 @@ use crate::http::body;
 use crate::http::respond::{self, Reply};
 use crate::registry::write::refuse;
 
+pub(crate) use identity::user_info;
+
 /// Serves a request for one of them.
 pub async fn serve(call: &mut Call<'_>, verb: &str, incoming: Incoming) -> Result<Reply, Status> {
     let resource = call.target.resource;

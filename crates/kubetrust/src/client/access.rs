@@ -103,9 +103,18 @@ impl Access {
 
 /// The certificate of a file: PEM, or a kubeconfig that carries or names one.
 pub fn certificate(path: &Path) -> Result<Certificate, AccessError> {
+    let mut chain = chain(path)?.into_iter();
+    chain.next().ok_or_else(|| AccessError::Certificate {
+        path: path.to_owned(),
+        error: CertificateError::None,
+    })
+}
+
+/// As [`certificate`], with those that stand after it.
+pub fn chain(path: &Path) -> Result<Vec<Certificate>, AccessError> {
     let text = read(path)?;
-    let error = match first(&text) {
-        Ok(certificate) => return Ok(certificate),
+    let error = match Certificate::all_from_pem(&text) {
+        Ok(certificates) => return Ok(certificates),
         Err(error) => error,
     };
     let damaged = AccessError::Certificate {
@@ -123,7 +132,7 @@ pub fn certificate(path: &Path) -> Result<Certificate, AccessError> {
         return Err(reader.lacks("client certificate"));
     };
     let pem = reader.source(certificate)?.ok_or(reader.lacks("client-certificate"))?;
-    first(&pem).map_err(|error| reader.certificate(error))
+    Certificate::all_from_pem(&pem).map_err(|error| reader.certificate(error))
 }
 
 fn first(pem: &[u8]) -> Result<Certificate, CertificateError> {

@@ -4,10 +4,13 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use kubetrust_pki::pem;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use zeroize::Zeroizing;
 
 use super::{ClientError, bearer};
 
@@ -185,6 +188,14 @@ impl Credential {
         self.headers
             .append(HeaderName::from_static(name), HeaderValue::from_static(value));
         self
+    }
+
+    /// What it shows of itself: its certificates as PEM, and its `Authorization` header. The key stays here.
+    pub fn shown(&self) -> (String, Zeroizing<String>) {
+        let chain = self.pair.iter().flat_map(|pair| &pair.chain);
+        let certificates = chain.map(|der| pem::encode("CERTIFICATE", der)).collect();
+        let header = self.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        (certificates, Zeroizing::new(header.unwrap_or_default().to_owned()))
     }
 
     pub(super) fn headers(&self) -> &HeaderMap {

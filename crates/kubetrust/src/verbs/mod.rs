@@ -5,6 +5,7 @@ mod apply;
 mod bundle;
 pub mod can_i;
 mod completions;
+mod explanation;
 mod flags;
 mod init;
 mod man;

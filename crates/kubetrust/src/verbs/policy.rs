@@ -270,17 +270,22 @@ async fn list(connection: &mut Connection, row: &Resource) -> Result<Vec<Value>,
 
 /// The body of an answer, where the request was carried out.
 pub fn carried_out(answer: &Answer) -> Result<Value, Failure> {
-    let body = answer.json();
     if answer.is_success() {
-        return Ok(body);
+        return Ok(answer.json());
     }
-    let message = body["message"]
+    Err(refused(answer))
+}
+
+/// A failure in the words of a server that refuses.
+pub fn refused(answer: &Answer) -> Failure {
+    let message = answer.json()["message"]
         .as_str()
-        .unwrap_or("no Status of Kubernetes is in its answer");
-    Err(Failure::Answered {
+        .unwrap_or("no Status of Kubernetes is in its answer")
+        .to_owned();
+    Failure::Answered {
         code: answer.code,
-        message: message.to_owned(),
-    })
+        message,
+    }
 }
 
 /// As a query has it (RFC 3986 section 2.3: what is not unreserved is encoded).

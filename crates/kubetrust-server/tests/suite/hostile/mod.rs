@@ -3,6 +3,7 @@
 
 mod bombs;
 mod connections;
+mod explain;
 mod frames;
 mod limits;
 mod paths;

@@ -29,7 +29,7 @@ struct Request {
 
 /// Everything that is no resource, and whether v1.36's default policy gives it to everyone. Whoever adds a path to the
 /// server decides that here.
-const NON_RESOURCES: [(&str, bool); 22] = [
+const NON_RESOURCES: [(&str, bool); 23] = [
     ("/", false),
     ("/.well-known/openid-configuration", false),
     ("/api", false),
@@ -37,6 +37,7 @@ const NON_RESOURCES: [(&str, bool); 22] = [
     ("/apis", false),
     ("/apis/apps", false),
     ("/apis/apps/v1", false),
+    ("/debug/authentication", false),
     ("/healthz", true),
     ("/healthz/ping", false),
     ("/livez", true),
@@ -55,7 +56,7 @@ const NON_RESOURCES: [(&str, bool); 22] = [
 ];
 
 /// What is no resource and is posted to; the default policy gives none of it to anyone.
-const POSTED_TO: [&str; 1] = ["/kubetrust/store/backup"];
+const POSTED_TO: [&str; 2] = ["/kubetrust/store/backup", "/debug/authentication"];
 
 /// Every verb, with how it is asked for: method, whether with a name, query.
 const VERBS: [(&str, &str, bool, &str); 8] = [
