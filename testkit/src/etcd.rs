@@ -156,9 +156,22 @@ impl Cluster {
     /// Stops one member and starts it again with the same flags, as after a change of its files. The others go on.
     #[track_caller]
     pub fn restart(&mut self, index: usize) {
-        let (member, process) = &mut self.members[index];
+        self.end(index);
+        self.start_again(index);
+    }
+
+    /// Stops one member, which closes what it has.
+    #[track_caller]
+    pub fn end(&mut self, index: usize) {
+        let process = self.member(index);
         process.signal("TERM");
         process.wait_exit(CALL);
+    }
+
+    /// Starts a member that has ended, with the same flags and what it had.
+    #[track_caller]
+    pub fn start_again(&mut self, index: usize) {
+        let (member, process) = &mut self.members[index];
         *process = spawn(member);
         self.wait_healthy();
     }

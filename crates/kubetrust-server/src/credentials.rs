@@ -25,6 +25,7 @@ use tracing::{error, info, warn};
 
 use crate::audit::Audit;
 use crate::bootstrap::{ClusterAuthentication, RequestHeader};
+use crate::controllers::through_outages;
 use crate::files::{self, BadFile, Watched};
 use crate::issuer::Issuer;
 use crate::options::{Options, Pair};
@@ -55,7 +56,8 @@ pub struct Credentials {
     pub values: Arc<Values>,
     /// How often something was replaced, and how often it was not because it did not validate.
     pub reloads: Arc<Reloads>,
-    cluster_authentication: ClusterAuthentication,
+    /// What extension servers must know.
+    cluster_authentication: watch::Sender<ClusterAuthentication>,
 }
 
 /// Counts of reloads, for metrics.
@@ -104,7 +106,7 @@ impl Credentials {
             issuer: Arc::new(ArcSwap::from_pointee(loaded.issuer)),
             values: Arc::new(Values::new(&loaded.encryption)),
             reloads: Arc::default(),
-            cluster_authentication: loaded.cluster_authentication,
+            cluster_authentication: watch::Sender::new(loaded.cluster_authentication),
         };
         Ok((
             credentials,
@@ -119,15 +121,20 @@ impl Credentials {
     /// What extension servers must know.
     #[must_use]
     pub fn cluster_authentication(&self) -> ClusterAuthentication {
-        self.cluster_authentication.clone()
+        self.cluster_authentication.borrow().clone()
     }
 
-    fn publish(&mut self, loaded: Loaded) {
+    fn publish(&self, loaded: Loaded) {
         self.tls.store(loaded.tls);
         self.authenticators.store(Arc::new(loaded.authenticators));
         self.issuer.store(Arc::new(loaded.issuer));
         self.values.replace(&loaded.encryption);
-        self.cluster_authentication = loaded.cluster_authentication;
+        self.cluster_authentication.send_if_modified(|now| {
+            let is_news = *now != loaded.cluster_authentication;
+            *now = loaded.cluster_authentication;
+            is_news
+        });
+        info!("credentials were replaced: their files changed");
     }
 }
 
@@ -135,11 +142,13 @@ impl Reloading {
     /// Looks at the files until the server stops.
     pub async fn run(
         mut self,
-        mut credentials: Credentials,
+        credentials: Credentials,
         registry: Registry,
         audit: Audit,
         mut stop: watch::Receiver<bool>,
     ) {
+        let news = credentials.cluster_authentication.subscribe();
+        tokio::spawn(tell_extension_servers(news, registry, stop.clone()));
         let mut last_failure = String::new();
         loop {
             tokio::select! {
@@ -157,7 +166,7 @@ impl Reloading {
                 // revocation from coming into force.
                 Ok(loaded) if sources != self.good => {
                     self.good = sources;
-                    publish(&mut credentials, loaded, &registry).await;
+                    credentials.publish(loaded);
                     credentials.reloads.succeeded.fetch_add(1, Ordering::Relaxed);
                 }
                 Ok(_) if failures.is_empty() => {
@@ -177,17 +186,22 @@ impl Reloading {
     }
 }
 
-async fn publish(credentials: &mut Credentials, loaded: Loaded, registry: &Registry) {
-    let is_news = credentials.cluster_authentication() != loaded.cluster_authentication;
-    credentials.publish(loaded);
-    info!("credentials were replaced: their files changed");
-    if is_news
-        && let Err(error) = credentials
-            .cluster_authentication
-            .publish(registry, Timestamp::now())
-            .await
-    {
-        warn!(%error, "extension-apiserver-authentication could not be updated");
+/// Tells extension servers whom we believe from now on. Beside the rest, since this takes a store that answers: no
+/// revocation waits for it.
+async fn tell_extension_servers(
+    mut news: watch::Receiver<ClusterAuthentication>,
+    registry: Registry,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            changed = news.changed() => if changed.is_err() { return },
+            () = told(&mut stop) => return,
+        }
+        let now = news.borrow_and_update().clone();
+        if let Err(error) = through_outages(&stop, || now.publish(&registry, Timestamp::now())).await {
+            warn!(%error, "extension-apiserver-authentication could not be updated");
+        }
     }
 }
 

@@ -42,6 +42,8 @@ use crate::stop::told;
 
 /// How often the store is asked whether it works, for `/readyz`.
 const HEALTH: Duration = Duration::from_secs(2);
+/// How long it may take to answer (`--etcd-healthcheck-timeout`).
+const HEALTH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -272,11 +274,13 @@ fn authorizer_hook(authorizer: Arc<Authorizer>, root: usize) -> Hook {
 
 async fn watch_store(registry: Registry, health: Health, mut stop: watch::Receiver<bool>) {
     loop {
-        let answers = registry.store().health().await;
-        if let Err(error) = &answers {
-            warn!(%error, "the store does not answer");
+        let answers = tokio::time::timeout(HEALTH_PATIENCE, registry.store().health()).await;
+        match &answers {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(%error, "the store does not answer"),
+            Err(_) => warn!(after = ?HEALTH_PATIENCE, "the store does not answer"),
         }
-        health.store.store(answers.is_ok(), Ordering::Relaxed);
+        health.store.store(matches!(answers, Ok(Ok(()))), Ordering::Relaxed);
         tokio::select! {
             () = tokio::time::sleep(HEALTH) => {}
             () = told(&mut stop) => return,

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
 
 use super::queue::Queue;
+use super::through_outages;
 use crate::admission::Admission;
 use crate::bootstrap::{change_as_server, loopback};
 use crate::registry::Registry;
@@ -58,7 +59,7 @@ pub(super) async fn run(registry: Registry, stop: watch::Receiver<bool>) {
     let mut owners = Owners::default();
     while let Some(seen) = changes.recv().await {
         for work in owners.take(&seen) {
-            if let Err(error) = attempt(&registry, &owners, &work).await {
+            if let Err(error) = attempt(&registry, &owners, &work, &stop).await {
                 warn!(%error, "a dependent object could not be collected");
             }
         }
@@ -187,14 +188,22 @@ impl Owners {
     }
 }
 
-async fn attempt(registry: &Registry, owners: &Owners, work: &Work) -> Result<(), Status> {
-    let mut last = Ok(());
-    for _ in 0..TRIES {
-        last = match work {
+async fn attempt(
+    registry: &Registry,
+    owners: &Owners,
+    work: &Work,
+    stop: &watch::Receiver<bool>,
+) -> Result<(), Status> {
+    let once = || async {
+        match work {
             Work::Collect(place) => collect(registry, place).await,
             Work::Foreground(place) => foreground(registry, owners, place).await,
             Work::Orphan(place) => orphan(registry, owners, place).await,
-        };
+        }
+    };
+    let mut last = Ok(());
+    for _ in 0..TRIES {
+        last = through_outages(stop, once).await;
         match &last {
             Ok(()) => return Ok(()),
             Err(status) if status.code == 404 => return Ok(()),

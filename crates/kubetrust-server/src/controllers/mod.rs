@@ -7,9 +7,17 @@ mod queue;
 mod role_aggregation;
 mod service_account;
 
+use std::time::Duration;
+
+use kubetrust_api::status::Status;
 use tokio::sync::watch;
+use tracing::warn;
 
 use crate::registry::Registry;
+use crate::stop::told;
+
+/// How long to wait before something is tried again that the store was away for.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Starts all of them; they end when the server stops.
 pub fn spawn(registry: &Registry, root_ca: Option<String>, stop: &watch::Receiver<bool>) {
@@ -17,4 +25,24 @@ pub fn spawn(registry: &Registry, root_ca: Option<String>, stop: &watch::Receive
     tokio::spawn(service_account::run(registry.clone(), root_ca, stop.clone()));
     tokio::spawn(role_aggregation::run(registry.clone(), stop.clone()));
     tokio::spawn(garbage_collector::run(registry.clone(), stop.clone()));
+}
+
+/// Does something, again and again for as long as the store is away: who is told of a change is told once.
+pub(crate) async fn through_outages<F: Future<Output = Result<(), Status>>>(
+    stop: &watch::Receiver<bool>,
+    work: impl Fn() -> F,
+) -> Result<(), Status> {
+    let mut stop = stop.clone();
+    loop {
+        match work().await {
+            Err(status) if matches!(status.code, 503 | 504) => {
+                warn!(error = %status, "the store is away; it is tried again");
+            }
+            other => return other,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(AGAIN) => {}
+            () = told(&mut stop) => return Ok(()),
+        }
+    }
 }

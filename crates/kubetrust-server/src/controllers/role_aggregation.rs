@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::queue::Queue;
+use super::through_outages;
 use crate::bootstrap;
 use crate::registry::Registry;
 
@@ -13,7 +14,8 @@ pub(super) async fn run(registry: Registry, stop: watch::Receiver<bool>) {
     let mut roles = Queue::new(&registry, "clusterroles", &stop);
     while roles.next().await.is_some() {
         roles.drain();
-        if let Err(error) = bootstrap::aggregate_roles(&registry, Timestamp::now()).await {
+        let aggregated = through_outages(&stop, || bootstrap::aggregate_roles(&registry, Timestamp::now()));
+        if let Err(error) = aggregated.await {
             warn!(%error, "aggregated cluster roles could not be written");
         }
     }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::queue::Queue;
+use super::through_outages;
 use crate::bootstrap::{New, change_as_server, create_all};
 use crate::registry::Registry;
 use crate::registry::cache::Kind;
@@ -41,7 +42,8 @@ pub(super) async fn run(registry: Registry, root_ca: Option<String>, stop: watch
                 None => return,
             },
         };
-        if let Err(error) = furnish(&registry, &namespace, root_ca.as_deref()).await {
+        let furnished = through_outages(&stop, || furnish(&registry, &namespace, root_ca.as_deref()));
+        if let Err(error) = furnished.await {
             warn!(%namespace, %error, "the namespace could not be given its account");
         }
     }

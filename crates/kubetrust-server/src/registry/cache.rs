@@ -195,10 +195,13 @@ impl Drop for Subscription {
 }
 
 impl Subscription {
-    /// The revision up to which everything is in the feed already, for a bookmark: read it, then drain the feed.
+    /// The revision up to which everything has been taken out of the feed: a bookmark. `None` while something waits in
+    /// it, and once it has ended, since nobody knows what it would have had.
     #[must_use]
-    pub fn reached(&self) -> Revision {
-        self.table.revision()
+    pub fn caught_up(&self) -> Option<Revision> {
+        // Read first: what comes meanwhile is in the feed, and one that ends meanwhile is closed.
+        let reached = self.table.revision();
+        (self.feed.is_empty() && !self.feed.is_closed()).then_some(reached)
     }
 }
 
@@ -695,9 +698,8 @@ pub fn status_of(error: &store::Error) -> Status {
         store::Error::Slow | store::Error::Unavailable(_) => {
             Status::unavailable("the store is unavailable, try again").retry_after(1)
         }
-        store::Error::Unknown(_) => {
-            Status::timeout("the store did not answer in time, the change may have happened").retry_after(1)
-        }
+        // Clients repeat by themselves whatever is answered with a time to wait, and this may have happened.
+        store::Error::Unknown(_) => Status::timeout("the store did not answer in time, the change may have happened"),
         store::Error::Corrupt(_) => {
             error!(%error, "the store is damaged");
             Status::internal("the stored object is damaged")
@@ -707,5 +709,26 @@ pub fn status_of(error: &store::Error) -> Status {
             Status::internal("the store refused the request")
         }
         store::Error::NoLease => Status::internal("the lease of the object has ended"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_that_ended_over_a_gap_is_caught_up_with_nothing() {
+        let reached = Arc::new(AtomicU64::new(7));
+        let table = Arc::new(Table::new("/registry/pods/".into(), Arc::clone(&reached)));
+        let watch = table.subscribe("/registry/pods/".into(), 7).unwrap();
+        assert_eq!(watch.caught_up(), Some(7));
+        table.replace(BTreeMap::new(), 20);
+        reached.store(20, Ordering::Release);
+        assert_eq!(watch.caught_up(), None);
+        assert_eq!(table.subscribe("/registry/pods/".into(), 7).err().unwrap().code, 410);
+        assert_eq!(
+            table.subscribe("/registry/pods/".into(), 20).unwrap().caught_up(),
+            Some(20)
+        );
     }
 }

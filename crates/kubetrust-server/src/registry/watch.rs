@@ -153,10 +153,10 @@ impl Watch {
 
     /// A bookmark at what has been reached, if nothing waits to be reported first.
     fn bookmark(&mut self) -> Option<WatchEvent> {
-        let revision = self.subscription.reached();
-        if !self.subscription.feed.is_empty() || revision <= self.reported {
-            return None;
-        }
+        let revision = self
+            .subscription
+            .caught_up()
+            .filter(|revision| *revision > self.reported)?;
         self.reported = revision;
         Some(WatchEvent::Bookmark {
             revision,

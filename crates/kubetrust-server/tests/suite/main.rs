@@ -10,6 +10,7 @@
 mod support;
 
 mod admission;
+mod faults;
 mod hostile;
 mod identity;
 mod registry;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -112,8 +112,10 @@ pub(super) struct Pool {
     /// The server that is tried first.
     preferred: AtomicUsize,
     open: Mutex<Option<Connection>>,
-    /// One at a time connects; the others wait and share.
-    connecting: tokio::sync::Mutex<()>,
+    /// One at a time connects; the others wait and share what comes of it: a connection, or why there is none.
+    connecting: tokio::sync::Mutex<String>,
+    /// How often there was none.
+    failed: AtomicU64,
 }
 
 impl Pool {
@@ -123,7 +125,8 @@ impl Pool {
             credentials,
             preferred: AtomicUsize::new(0),
             open: Mutex::new(None),
-            connecting: tokio::sync::Mutex::new(()),
+            connecting: tokio::sync::Mutex::default(),
+            failed: AtomicU64::new(0),
         }
     }
 
@@ -140,9 +143,14 @@ impl Pool {
         if let Some(open) = self.usable() {
             return Ok(open);
         }
-        let _turn = self.connecting.lock().await;
+        let failed = self.failed.load(Ordering::Acquire);
+        let mut why = self.connecting.lock().await;
         if let Some(open) = self.usable() {
             return Ok(open);
+        }
+        // While nobody answers, a hundred that wait would fail one after the other.
+        if self.failed.load(Ordering::Acquire) != failed {
+            return Err(why.clone());
         }
         let mut reasons = Vec::new();
         let first = self.preferred.load(Ordering::Relaxed);
@@ -160,7 +168,9 @@ impl Pool {
                 Err(reason) => reasons.push(format!("{server}: {reason}")),
             }
         }
-        Err(reasons.join("; "))
+        *why = reasons.join("; ");
+        self.failed.fetch_add(1, Ordering::AcqRel);
+        Err(why.clone())
     }
 
     fn usable(&self) -> Option<Connection> {

@@ -2,6 +2,6 @@
 //! is in force within a second.
 
 mod broken;
-mod files;
+pub mod files;
 mod load;
 mod replaced;

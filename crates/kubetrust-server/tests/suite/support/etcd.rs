@@ -1,5 +1,8 @@
 //! A real etcd of one member over mutual TLS, with the certificates of a cluster.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
 use kubetrust_store::etcd::{Files, Options};
 use kubetrust_testkit::etcd::{self, Client, Member};
 
@@ -8,15 +11,21 @@ use super::Cluster;
 /// A running etcd of a cluster's host `m1`.
 pub struct Etcd {
     pub cluster: etcd::Cluster,
+    /// Where clients reach it.
+    pub address: SocketAddr,
     files: Files,
-    server: String,
 }
 
 impl Etcd {
+    /// Where its own credentials are.
+    pub fn pki(of: &Cluster) -> PathBuf {
+        of.folder.path().join("hosts/m1/etcd/pki")
+    }
+
     /// Starts it and waits until it is healthy.
     pub fn start(of: &Cluster) -> Self {
         let address = of.loopback.host(1);
-        let pki = of.folder.path().join("hosts/m1/etcd/pki");
+        let pki = Self::pki(of);
         let file = |name: &str| pki.join(name).display().to_string();
         let (client, peer) = (format!("https://{address}:2379"), format!("https://{address}:2380"));
         let arguments = [
@@ -54,15 +63,15 @@ impl Etcd {
         };
         Self {
             cluster: etcd::Cluster::start(vec![member], caller),
+            address: SocketAddr::new(address.into(), 2379),
             files,
-            server: client,
         }
     }
 
     /// How its client is told of it.
     pub fn options(&self) -> Options {
         Options {
-            servers: vec![self.server.clone()],
+            servers: vec![format!("https://{}", self.address)],
             files: self.files.clone(),
         }
     }

@@ -19,6 +19,8 @@ pub struct Events {
     read: Vec<u8>,
     /// The event that could not be taken back into the stream.
     ahead: Option<Value>,
+    /// How long an event may take.
+    patience: Duration,
 }
 
 impl Events {
@@ -40,7 +42,13 @@ impl Events {
             body: reply.into_body(),
             read: Vec::new(),
             ahead: None,
+            patience: PATIENCE,
         })
+    }
+
+    /// Lets an event take this long.
+    pub fn patient(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// The next event; `None` when the watch is over.
@@ -53,7 +61,7 @@ impl Events {
                 let line: Vec<u8> = self.read.drain(..=end).collect();
                 return Some(serde_json::from_slice(&line).unwrap());
             }
-            let frame = tokio::time::timeout(PATIENCE, self.body.frame())
+            let frame = tokio::time::timeout(self.patience, self.body.frame())
                 .await
                 .expect("no event came in time");
             self.read
@@ -68,7 +76,11 @@ impl Events {
 
     /// The next event as `(type, name, resourceVersion)`.
     pub async fn what(&mut self) -> (String, String, u64) {
-        let event = self.some().await;
+        Self::described(&self.some().await)
+    }
+
+    /// An event as `(type, name, resourceVersion)`.
+    pub fn described(event: &Value) -> (String, String, u64) {
         let metadata = &event["object"]["metadata"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         (

@@ -1,0 +1,119 @@
+//! etcd forgets its history under the server.
+
+use kubetrust_server::start::start;
+use serde_json::{Value, json};
+use tokio::task::block_in_place;
+
+use super::proxy::Way;
+use super::site::Site;
+use crate::registry::world::{World, config_map, names, revision, told, until};
+use crate::support::{Client, Events};
+
+const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/work/rolebindings";
+
+fn binding(user: &str) -> Value {
+    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": user},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}]})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_has_seen_it_goes_on_showing() {
+    let site = Site::start().await;
+    let world = &site.world;
+    let maps = format!("{}/configmaps", world.namespace("work").await);
+    let begin = revision(&world.read(&maps).await);
+    let mut open = world.watch(&format!("{maps}?watch=1&resourceVersion={begin}")).await;
+    world.create(&maps, &config_map("a")).await;
+    let first = world.read(&format!("{maps}?limit=1")).await;
+    let now = revision(&world.create(&maps, &config_map("b")).await);
+    block_in_place(|| site.etcd.cluster.etcdctl(&["compaction", &now.to_string()]).success());
+    world.create(&maps, &config_map("c")).await;
+
+    let all = ["ADDED a", "ADDED b", "ADDED c"];
+    assert_eq!(open.names(3).await, all);
+    // A watch is fed by the server, and begins where etcd could not begin any more.
+    let mut late = world.watch(&format!("{maps}?watch=1&resourceVersion={begin}")).await;
+    assert_eq!(late.names(3).await, all);
+    // What was there at a revision only etcd could say.
+    let exact = format!("{maps}?resourceVersion={begin}&resourceVersionMatch=Exact");
+    assert_eq!(told(&world.admin.get(&exact).await), "410 Expired");
+    assert_eq!(rest(world, &maps, &first).await, ["b", "c", "kube-root-ca.crt"]);
+    site.world.running.stop().await;
+}
+
+/// Goes on with a list whose revision is gone: it is told so, and how to go on with what there is now.
+async fn rest(world: &World, path: &str, page: &Value) -> Vec<String> {
+    let token = |page: &Value| page["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
+    let gone = world.admin.get(&format!("{path}?continue={}", token(page))).await;
+    assert_eq!(told(&gone), "410 Expired");
+    let now = world.read(&format!("{path}?continue={}", token(&gone.json()))).await;
+    names(&now).into_iter().map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_has_not_seen_is_skipped_by_no_watch() {
+    let site = Site::start().await;
+    let world = &site.world;
+    let other = start(site.direct()).await.unwrap();
+    let admin = world.cluster.client(other.address, world.cluster.kubeconfig("admin"));
+    let maps = format!("{}/configmaps", world.namespace("work").await);
+    for name in ["a", "b", "c"] {
+        world.create(&maps, &config_map(name)).await;
+    }
+    world.create(BINDINGS, &binding("bob")).await;
+    let may = async |user: &str| world.as_user(user, http::Method::GET, &maps, None).await.code;
+    until("bob may", async || may("bob").await == 200).await;
+    assert_eq!(may("alice").await, 403);
+    let first = world.read(&format!("{maps}?limit=1")).await;
+    let begin = revision(&first);
+    let from = format!("{maps}?watch=1&allowWatchBookmarks=true&resourceVersion={begin}");
+    let mut open = world.watch(&from).await;
+
+    site.proxy.set(Way::Reset);
+    let now = changes(&admin, &maps).await;
+    other.registry.store().compact(now).await.unwrap();
+    site.proxy.set(Way::Open);
+
+    // Nobody can say what the watch has missed, so it ends; and says nothing that would let it go on later than here.
+    assert_eq!(open.next().await, None);
+    until("the server has caught up", async || {
+        world.admin.get(&format!("{maps}/d")).await.code == 200
+    })
+    .await;
+    let (code, status) = Events::open(&world.admin, &from)
+        .await
+        .err()
+        .expect("a watch goes on over a gap");
+    assert_eq!((code, &status["reason"]), (410, &json!("Expired")), "{status}");
+    assert_eq!(rest(world, &maps, &first).await, ["c", "d", "kube-root-ca.crt"]);
+
+    // From here on the two servers are one again, in what they know and in whom they let in.
+    let whole = world.read(&maps).await;
+    assert_eq!(whole["items"], admin.get(&maps).await.json()["items"]);
+    assert_eq!((may("alice").await, may("bob").await), (200, 403));
+    let again = format!("{maps}?watch=1&resourceVersion={}", revision(&whole));
+    let mut again = world.watch(&again).await;
+    assert_eq!(admin.post(&maps, &config_map("e")).await.code, 201);
+    world.create(&maps, &config_map("f")).await;
+    assert_eq!(again.names(2).await, ["ADDED e", "ADDED f"]);
+    world.namespace("later").await;
+    other.stop().await;
+    site.world.running.stop().await;
+}
+
+/// What the one server does not see: an object that is new, one that is changed, one that goes, and so for rights. The
+/// last revision.
+async fn changes(other: &Client, maps: &str) -> u64 {
+    assert_eq!(other.post(maps, &config_map("d")).await.code, 201);
+    let changed = json!({"data": {"key": "2"}});
+    let patched = other
+        .patch(&format!("{maps}/a"), "application/merge-patch+json", &changed)
+        .await;
+    assert_eq!(patched.code, 200);
+    assert_eq!(other.delete(&format!("{maps}/b")).await.code, 200);
+    assert_eq!(other.delete(&format!("{BINDINGS}/bob")).await.code, 200);
+    let last = other.post(BINDINGS, &binding("alice")).await;
+    assert_eq!(last.code, 201, "{}", last.message());
+    revision(&last.json())
+}
