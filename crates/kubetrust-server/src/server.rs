@@ -11,9 +11,10 @@ use hyper::body::Incoming;
 use jiff::Timestamp;
 use kubetrust_api::status::Status;
 use kubetrust_auth::authn::Authenticators;
+use kubetrust_auth::authn::service_account::UsedSecret;
 use kubetrust_auth::authz::Authorizer;
 use kubetrust_auth::random::uuid;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::{Instrument, error, info_span};
 
 use crate::admission::Admission;
@@ -31,7 +32,7 @@ use crate::http::request_info::{BadLine, RequestInfo};
 use crate::http::respond::{self, Reply};
 use crate::issuer::Issuer;
 use crate::listen::Handler;
-use crate::metrics::{Answered, Metrics};
+use crate::metrics::{About, Metrics, dry_run};
 use crate::registry::Registry;
 
 /// Longest that a request may take which is not long-running (`--request-timeout`).
@@ -64,6 +65,8 @@ pub struct ApiServer {
     pub address: String,
     /// The embedded store, for backups; `None` on etcd.
     pub embedded: Option<Live>,
+    /// Secrets whose tokens were used, to be labelled so.
+    pub used_secrets: mpsc::Sender<UsedSecret>,
     /// True when the server stops.
     pub stop: watch::Receiver<bool>,
 }
@@ -98,8 +101,8 @@ impl ApiServer {
             Err(bad) => return respond::failure(&status_of(bad)),
         };
         let begun = Instant::now();
-        let _counted = (!info.is_long_running()).then(|| self.metrics.enter(info.is_read_only()));
-        let about = Answered::of(&info.attributes);
+        let about = About::of(&head.method, &info);
+        let (counted, dry) = (self.metrics.requests.enter(&info, about), dry_run(&info));
         let gzip = respond::takes_gzip(&head.headers);
         let received = Received {
             head,
@@ -109,8 +112,12 @@ impl ApiServer {
             now: Timestamp::now(),
         };
         let reply = respond::compress(gzip, self.serve(id, received).await);
-        self.metrics.answered(about, reply.status().as_u16(), begun.elapsed());
-        reply
+        self.metrics.requests.answered(about, dry, &reply, begun.elapsed());
+        reply.map(|body| {
+            body.shown_to(move |_| {
+                let _until_it_ends = &counted;
+            })
+        })
     }
 
     /// Authentication, audit, and the rest of the chain: each step that refuses is recorded.
@@ -118,15 +125,24 @@ impl ApiServer {
         let authenticated = match authenticate(received, &self.authenticators.load(), &self.registry) {
             Ok(authenticated) => authenticated,
             Err(refused) => {
-                let (status, received) = *refused;
-                self.metrics.authenticated("failure");
-                self.audit.refused(&audit::Request::of(id, &received), &status).await;
-                return respond::failure(&status);
+                let marked = refused.marked_secret();
+                self.metrics.authentication.failed(marked.is_some());
+                self.used(marked.flatten());
+                let request = audit::Request::of(id, &refused.received);
+                self.audit.refused(&request, &refused.status).await;
+                return respond::failure(&refused.status);
             }
         };
-        self.metrics.authenticated("success");
+        let found = authenticated.found();
+        self.metrics
+            .authentication
+            .succeeded(found, authenticated.received().now);
+        self.used(found.used_secret.as_ref());
         let request = audit::Request::of(id, authenticated.received());
         let record = self.audit.begin(&request, &authenticated.identity().user).await;
+        for (key, value) in &authenticated.found().annotations {
+            record.annotate(key, value);
+        }
         let reply = match self.work(authenticated, &record).await {
             Ok(reply) => {
                 record.response(&reply);
@@ -138,6 +154,13 @@ impl ApiServer {
             }
         };
         record.finish(reply).await
+    }
+
+    /// Leaves a Secret whose token was used to be labelled so. Where too many wait, the next use is time enough.
+    fn used(&self, secret: Option<&UsedSecret>) {
+        if let Some(secret) = secret {
+            let _ = self.used_secrets.try_send(secret.clone());
+        }
     }
 
     /// What is done for a user who is known.

@@ -15,7 +15,7 @@ use kubetrust_store::Store;
 use kubetrust_store::embedded::{Embedded, OpenError};
 use kubetrust_store::etcd::{self, Etcd};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
@@ -149,6 +149,7 @@ pub async fn start_within(options: Options, limits: Limits) -> Result<Running, S
 
     let audit = audit(&options)?;
     let (stop, stopped) = watch::channel(false);
+    let (used_secrets, used) = mpsc::channel(controllers::USED_SECRETS);
     let health = Health::default();
     let server = Arc::new(ApiServer {
         registry: registry.clone(),
@@ -171,6 +172,7 @@ pub async fn start_within(options: Options, limits: Limits) -> Result<Running, S
             .advertise
             .map_or(address, |ip| SocketAddr::new(ip, address.port()))
             .to_string(),
+        used_secrets,
         stop: stopped.clone(),
     });
     health.store.store(true, Ordering::Relaxed);
@@ -191,7 +193,7 @@ pub async fn start_within(options: Options, limits: Limits) -> Result<Running, S
     info!("the defaults of the cluster are in place");
     tokio::spawn(reloading.run(credentials, registry.clone(), audit.clone(), stopped.clone()));
     tokio::spawn(watch_store(registry.clone(), health, stopped.clone()));
-    controllers::spawn(&registry, options.root_ca, &stopped);
+    controllers::spawn(&registry, options.root_ca, used, &stopped);
     Ok(Running {
         address,
         registry,

@@ -30,6 +30,24 @@ pub enum Kept {
     Observed,
 }
 
+/// Resources that are served and not to be used any more, by group, version and plural, with the warning that whoever
+/// asks for them gets (`k8s.io/apiserver/pkg/endpoints/deprecation`, `zz_generated.prerelease-lifecycle.go`). None of
+/// them is to go in a release that is known.
+const DEPRECATED: [(&str, &str, &str, &str); 2] = [
+    (
+        "",
+        "v1",
+        "componentstatuses",
+        "v1 ComponentStatus is deprecated in v1.19+",
+    ),
+    (
+        "",
+        "v1",
+        "endpoints",
+        "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    ),
+];
+
 /// One row of the registry: a resource of one group version.
 #[derive(Debug)]
 pub struct Resource {
@@ -77,6 +95,15 @@ pub struct Subresource {
 }
 
 impl Resource {
+    /// The warning to whoever asks for what is not to be used any more.
+    #[must_use]
+    pub fn deprecation(&self) -> Option<&'static str> {
+        let found = DEPRECATED
+            .iter()
+            .find(|(group, version, plural, _)| (self.group, self.version, self.plural) == (*group, *version, *plural));
+        found.map(|(.., warning)| *warning)
+    }
+
     /// `v1` or `apps/v1`: what stands in `apiVersion`.
     #[must_use]
     pub fn api_version(&self) -> String {

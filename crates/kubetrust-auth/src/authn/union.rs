@@ -262,7 +262,10 @@ impl<'a> Attempt<'a> {
                     Err(reason) => Verdict::Refused(reason.into()),
                     Ok(found) => match &found.user {
                         None => Verdict::Declined(Declined::NoCommonName),
-                        Some(user) => accept(Scheme::X509, Arc::clone(user), all),
+                        Some(user) => Verdict::Authenticated(Authenticated {
+                            expires: Some(found.not_after),
+                            ..Authenticated::new(Scheme::X509, Arc::clone(user), Arc::clone(&all.audiences))
+                        }),
                     },
                 }
             }

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::{bearer, bootstrap, front_proxy, service_account, x509};
 use crate::user::{ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, User};
 
@@ -167,6 +169,8 @@ pub struct Authenticated {
     pub annotations: Vec<(&'static str, String)>,
     /// The Secret of a legacy token, whose last-used label is due.
     pub used_secret: Option<service_account::UsedSecret>,
+    /// Until when the certificate, and its chain, prove it.
+    pub expires: Option<Timestamp>,
 }
 
 impl Authenticated {
@@ -178,6 +182,7 @@ impl Authenticated {
             warnings: Vec::new(),
             annotations: Vec::new(),
             used_secret: None,
+            expires: None,
         }
     }
 }

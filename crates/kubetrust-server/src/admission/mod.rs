@@ -16,12 +16,16 @@ mod priority;
 mod rbac_escalation;
 mod service_account;
 
+use std::time::Instant;
+
 use futures_util::future::BoxFuture;
 use kubetrust_api::meta;
 use kubetrust_api::resource::{Resource, Subresource};
 use kubetrust_api::status::Status;
 use kubetrust_auth::user::User;
 use serde_json::Value;
+
+use crate::metrics::admission::{Step, Times};
 
 pub use certificates::{CertificateApproval, CertificateSigning, CertificateSubjectRestriction};
 pub use default_toleration_seconds::DefaultTolerationSeconds;
@@ -137,6 +141,7 @@ pub trait Plugin: Send + Sync {
 #[derive(Default)]
 pub struct Admission {
     plugins: Vec<Box<dyn Plugin>>,
+    times: Option<Times>,
 }
 
 impl std::fmt::Debug for Admission {
@@ -207,25 +212,83 @@ impl Admission {
     /// These plugins, in the order that they run in.
     #[must_use]
     pub fn new(plugins: Vec<Box<dyn Plugin>>) -> Self {
-        Self { plugins }
+        let names: Vec<&'static str> = plugins.iter().map(|plugin| plugin.name()).collect();
+        let times = Some(Times::new(&names));
+        Self { plugins, times }
+    }
+
+    /// How long they take; nothing where there are none.
+    #[must_use]
+    pub fn times(&self) -> Option<&Times> {
+        self.times.as_ref()
     }
 
     /// Lets every plugin change the object that a client sent, before the strategy of its resource takes out of it what
     /// the client has no say in: what would be taken out can be refused here.
     pub async fn mutate<'a>(&self, mut operation: Operation<'a>) -> Result<Mutated<'a>, Status> {
+        let mut watch = Watch::start(self.times(), Step::Admit, operation.verb);
         for plugin in &self.plugins {
-            plugin.mutate(&mut operation).await?;
+            let passed = plugin.mutate(&mut operation).await;
+            watch.passed(passed)?;
         }
+        watch.end(false);
         Ok(Mutated(operation))
     }
 
     /// Lets every plugin refuse, after the object has been found valid.
     pub async fn validate(&self, Mutated(operation): Mutated<'_>) -> Result<Admitted, Status> {
+        let mut watch = Watch::start(self.times(), Step::Validate, operation.verb);
         for plugin in &self.plugins {
-            plugin.validate(&operation).await?;
+            let passed = plugin.validate(&operation).await;
+            watch.passed(passed)?;
         }
+        watch.end(false);
         Ok(Admitted {
             object: operation.object,
         })
+    }
+}
+
+/// Times one step: one plugin begins when the other ends.
+struct Watch<'a> {
+    times: Option<&'a Times>,
+    step: Step,
+    verb: Verb,
+    begun: Instant,
+    last: Instant,
+    place: usize,
+}
+
+impl<'a> Watch<'a> {
+    fn start(times: Option<&'a Times>, step: Step, verb: Verb) -> Self {
+        let now = Instant::now();
+        Self {
+            times,
+            step,
+            verb,
+            begun: now,
+            last: now,
+            place: 0,
+        }
+    }
+
+    fn passed(&mut self, outcome: Result<(), Status>) -> Result<(), Status> {
+        let now = Instant::now();
+        let took = now.duration_since(self.last);
+        if let Some(times) = self.times {
+            times.plugin(self.place, self.step, self.verb, outcome.is_err(), took);
+        }
+        self.last = now;
+        self.place += 1;
+        if outcome.is_err() {
+            self.end(true);
+        }
+        outcome
+    }
+
+    fn end(&self, rejected: bool) {
+        if let Some(times) = self.times {
+            times.step(self.step, self.verb, rejected, self.last.duration_since(self.begun));
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! extension servers must know.
 
 mod cluster_authentication;
+mod legacy_tokens;
 mod namespaces;
 mod policy;
 
@@ -44,6 +45,7 @@ pub async fn run(registry: &Registry, authentication: &ClusterAuthentication, no
     let (missing, changes) = policy::steps(registry)?;
     new.extend(missing);
     new.extend(priority_classes(registry)?);
+    new.extend(legacy_tokens::missing(registry, now)?);
     create_all(registry, new, now).await?;
     for change in changes {
         change.apply(registry, now).await?;

@@ -1,9 +1,10 @@
 //! Who is asking.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use kubetrust_api::status::Status;
-use kubetrust_auth::authn::{Authenticators, Explanation, Lookup, Presented};
+use kubetrust_auth::authn::service_account::{InvalidToken, UsedSecret};
+use kubetrust_auth::authn::{self, Authenticators, Explanation, Lookup, Presented, Refusal};
 use tracing::{Level, debug, enabled};
 
 use super::{Identity, Received};
@@ -13,7 +14,7 @@ use crate::endpoints::explain;
 pub struct Authenticated {
     pub(super) received: Received,
     pub(super) identity: Identity,
-    pub(super) warnings: Vec<Cow<'static, str>>,
+    pub(super) found: authn::Authenticated,
     pub(super) explanation: Option<Explanation>,
 }
 
@@ -27,6 +28,31 @@ impl Authenticated {
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
+
+    /// What the scheme says that vouches for it.
+    pub fn found(&self) -> &authn::Authenticated {
+        &self.found
+    }
+}
+
+/// A request that proves nobody.
+pub struct Refused {
+    /// 401.
+    pub status: Status,
+    /// The request.
+    pub received: Received,
+    /// Why, for the log.
+    refusal: Refusal,
+}
+
+impl Refused {
+    /// The legacy token's Secret that is marked as invalid, if that is why: whether its label is due.
+    pub fn marked_secret(&self) -> Option<Option<&UsedSecret>> {
+        self.refusal.reasons.iter().find_map(|(_, reason)| match reason {
+            authn::Refused::ServiceAccount(InvalidToken::MarkedInvalid { used, .. }) => Some(used.as_deref()),
+            _ => None,
+        })
+    }
 }
 
 /// Asks every scheme, and takes the credentials out of the request. 401 where something was presented and refused,
@@ -35,7 +61,7 @@ pub fn authenticate(
     mut received: Received,
     authenticators: &Authenticators,
     lookup: &dyn Lookup,
-) -> Result<Authenticated, Box<(Status, Received)>> {
+) -> Result<Authenticated, Box<Refused>> {
     let presented = Presented {
         peer: received.connection.peer.as_ref(),
         headers: &received.head.headers,
@@ -50,22 +76,26 @@ pub fn authenticate(
         (authenticators.authenticate(&presented, lookup), None)
     };
     match verdict {
-        Ok(authenticated) => {
+        Ok(found) => {
             authenticators.strip(&mut received.head.headers);
             let identity = Identity {
-                user: authenticated.user,
+                user: Arc::clone(&found.user),
                 by: None,
             };
             Ok(Authenticated {
                 received,
                 identity,
-                warnings: authenticated.warnings,
+                found,
                 explanation,
             })
         }
         Err(refusal) => {
             debug!(path = %received.info.path, remote = %received.connection.remote, %refusal, "unable to authenticate the request");
-            Err(Box::new((Status::unauthorized(), received)))
+            Err(Box::new(Refused {
+                status: Status::unauthorized(),
+                received,
+                refusal,
+            }))
         }
     }
 }

@@ -80,7 +80,7 @@ pub fn authorize(request: Authenticated, authorizer: &Authorizer) -> Result<Auth
         Decision::Allow(reason) => Ok(Authorized {
             received: request.received,
             identity: request.identity,
-            warnings: request.warnings,
+            warnings: request.found.warnings,
             explanation: request.explanation,
             reason: reason.to_string(),
         }),

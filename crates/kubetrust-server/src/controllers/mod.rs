@@ -2,6 +2,7 @@
 //! changed and makes it fit.
 
 mod garbage_collector;
+mod legacy_tokens;
 mod namespace;
 mod queue;
 mod role_aggregation;
@@ -10,19 +11,28 @@ mod service_account;
 use std::time::Duration;
 
 use kubetrust_api::status::Status;
-use tokio::sync::watch;
+use kubetrust_auth::authn::service_account::UsedSecret;
+use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use crate::registry::Registry;
 use crate::stop::told;
 
+pub use legacy_tokens::USED_SECRETS;
+
 /// How long to wait before something is tried again that the store was away for.
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// Starts all of them; they end when the server stops.
-pub fn spawn(registry: &Registry, root_ca: Option<String>, stop: &watch::Receiver<bool>) {
+pub fn spawn(
+    registry: &Registry,
+    root_ca: Option<String>,
+    used_secrets: mpsc::Receiver<UsedSecret>,
+    stop: &watch::Receiver<bool>,
+) {
     tokio::spawn(namespace::run(registry.clone(), stop.clone()));
     tokio::spawn(service_account::run(registry.clone(), root_ca, stop.clone()));
+    tokio::spawn(legacy_tokens::run(registry.clone(), used_secrets, stop.clone()));
     tokio::spawn(role_aggregation::run(registry.clone(), stop.clone()));
     tokio::spawn(garbage_collector::run(registry.clone(), stop.clone()));
 }

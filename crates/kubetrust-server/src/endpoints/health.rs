@@ -41,6 +41,16 @@ const CHECKS: [Check; 4] = [
     },
 ];
 
+impl Check {
+    /// Whether it holds, which is counted for the endpoint that asks.
+    fn asked(&self, server: &ApiServer, endpoint: &'static str) -> bool {
+        let holds = (self.holds)(server).is_ok();
+        let endpoint = endpoint.trim_start_matches('/');
+        server.metrics.health.checked(self.name, endpoint, holds);
+        holds
+    }
+}
+
 fn store(server: &ApiServer) -> Result<(), String> {
     if server.health.store.load(Ordering::Relaxed) {
         Ok(())
@@ -81,15 +91,13 @@ impl Health {
     }
 
     /// Answers one of the endpoints, or one check of it.
-    pub fn serve(&self, server: &ApiServer, endpoint: &str, name: &str, query: &Query) -> Reply {
+    pub fn serve(&self, server: &ApiServer, endpoint: &'static str, name: &str, query: &Query) -> Reply {
         let asked = |check: &&Check| endpoint != "/livez" || check.alive;
         if !name.is_empty() {
             return match CHECKS.iter().filter(asked).find(|check| check.name == name) {
                 None => respond::failure(&kubetrust_api::status::Status::no_such_path()),
-                Some(check) => match (check.holds)(server) {
-                    Ok(()) => respond::text(200, "ok"),
-                    Err(_) => respond::text(500, "internal server error: check failed, its reason is withheld\n"),
-                },
+                Some(check) if check.asked(server, endpoint) => respond::text(200, "ok"),
+                Some(_) => respond::text(500, "internal server error: check failed, its reason is withheld\n"),
             };
         }
         let mut excluded: HashSet<&str> = query.all("exclude").collect();
@@ -98,7 +106,7 @@ impl Health {
         for check in CHECKS.iter().filter(asked) {
             let _ = if excluded.remove(check.name) {
                 writeln!(report, "[+]{} excluded: ok", check.name)
-            } else if (check.holds)(server).is_ok() {
+            } else if check.asked(server, endpoint) {
                 writeln!(report, "[+]{} ok", check.name)
             } else {
                 failed.push(check.name);

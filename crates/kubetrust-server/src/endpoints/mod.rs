@@ -140,6 +140,17 @@ pub async fn serve(server: &ApiServer, request: Authorized, record: &Record) -> 
     })
 }
 
+/// The route that a path belongs to.
+pub(crate) fn route(path: &str) -> Option<&'static str> {
+    let path = match path.trim_end_matches('/') {
+        "" => "/",
+        path => path,
+    };
+    let found = ROUTES.iter().map(|route| (route.path, route.below(path).is_some()));
+    let posted = POSTED.iter().map(|posted| (*posted, *posted == path));
+    found.chain(posted).find_map(|(route, is_it)| is_it.then_some(route))
+}
+
 fn discovered(asked: &Asked<'_>) -> Result<Reply, Status> {
     match asked.below {
         "" => discovery::groups(asked.server, asked.path, asked.headers),
@@ -147,7 +158,7 @@ fn discovered(asked: &Asked<'_>) -> Result<Reply, Status> {
     }
 }
 
-fn health(asked: &Asked<'_>, endpoint: &str) -> Reply {
+fn health(asked: &Asked<'_>, endpoint: &'static str) -> Reply {
     asked
         .server
         .health

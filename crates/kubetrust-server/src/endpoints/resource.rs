@@ -91,6 +91,7 @@ pub async fn serve(server: &ApiServer, request: Authorized, record: &Record) -> 
         }
     };
     warnings.append(&mut call.warnings);
+    warnings.extend(call.target.resource.deprecation().map(str::to_owned));
     respond::warn(&mut reply, &warnings);
     Ok(reply)
 }
@@ -132,12 +133,13 @@ impl Call<'_> {
         let options = ListOptions::for_watch(&self.query)?;
         let selection = Selection::of(self.target.resource, &self.query, &self.target.name)?;
         let watch = self.server.registry.watch(&self.target, &options, selection).await?;
-        Ok(respond::watch(
-            self.target.resource,
-            watch,
-            self.style,
-            self.server.stop.clone(),
-        ))
+        let reply = respond::watch(self.target.resource, watch, self.style, self.server.stop.clone());
+        let events = self.server.metrics.requests.watch_events(self.target.resource);
+        Ok(reply.map(|body| {
+            body.shown_to(move |_| {
+                events.inc();
+            })
+        }))
     }
 
     async fn create(&mut self, incoming: hyper::body::Incoming) -> Result<Reply, Status> {

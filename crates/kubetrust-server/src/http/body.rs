@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -49,6 +49,15 @@ impl Answer {
     pub fn pieces(pieces: VecDeque<Bytes>) -> Self {
         let left = pieces.iter().map(|piece| piece.len() as u64).sum();
         Self::Pieces { pieces, left }
+    }
+
+    /// As it is, and each frame of a stream is shown to this, which is dropped with the stream.
+    #[must_use]
+    pub fn shown_to(self, mut see: impl FnMut(&Bytes) + Send + 'static) -> Self {
+        match self {
+            Self::Stream(frames) => Self::Stream(Box::pin(frames.inspect(move |frame| see(frame)))),
+            other => other,
+        }
     }
 
     /// As they come.

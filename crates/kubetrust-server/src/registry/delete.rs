@@ -193,10 +193,9 @@ impl Registry {
         let admitted = writer.admission.validate(mutated).await?;
 
         let marked = mark(target, options, &before, writer.now);
-        let key = self.key(target);
         match marked {
             None if writer.dry_run => Ok(Some(Deleted::Gone(Arc::clone(old)))),
-            None => match self.remove(key, old.revision, admitted).await? {
+            None => match self.remove(target, old.revision, admitted).await? {
                 Ok(revision) => Ok(Some(Deleted::Gone(Arc::new(old.removed_at(revision))))),
                 Err(Some(_)) => Ok(None),
                 Err(None) => Err(target.not_found()),

@@ -26,17 +26,26 @@ use kubetrust_store::Store;
 use cache::{Cache, Table};
 use target::Target;
 
+use crate::metrics::StoreTimes;
+
 /// The objects of the cluster: reads go to the cache, writes to the store.
 #[derive(Clone, Debug)]
 pub struct Registry {
     cache: Arc<Cache>,
     root: Bytes,
+    times: StoreTimes,
 }
 
 impl Registry {
     /// Over a cache whose keys begin with `root` (`/registry/`).
     pub fn new(cache: Arc<Cache>, root: Bytes) -> Self {
-        Self { cache, root }
+        let times = StoreTimes::default();
+        Self { cache, root, times }
+    }
+
+    /// How long the store takes.
+    pub fn times(&self) -> &StoreTimes {
+        &self.times
     }
 
     /// The cache.

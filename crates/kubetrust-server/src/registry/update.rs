@@ -91,10 +91,9 @@ impl Registry {
         if same(admitted.object(), before) {
             return Ok(Some(Arc::clone(old)));
         }
-        let key = self.key(target);
         if is_released(resource, admitted.object()) {
             let last = unstored(admitted.object())?;
-            return match self.remove(key, old.revision, admitted).await? {
+            return match self.remove(target, old.revision, admitted).await? {
                 Ok(revision) => Ok(Some(Arc::new(last.removed_at(revision)))),
                 Err(_) => Ok(None),
             };

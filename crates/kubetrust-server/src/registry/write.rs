@@ -1,6 +1,7 @@
 //! What all writes share: who writes, and how an admitted object reaches the store.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -66,7 +67,7 @@ impl Registry {
         let key = self.key(target);
         let value = self.cache.seal(target.resource.storage, &key, plain.clone())?;
         let change = Change::Put { value, lease: None };
-        match self.commit(key, expect, change).await? {
+        match self.commit(target.resource, key, expect, change).await? {
             Ok(revision) => {
                 let object = Object::from_stored(&plain, revision);
                 Ok(Stored::Done(Arc::new(
@@ -80,30 +81,36 @@ impl Registry {
     /// Removes an object under a check. The revision of the removal, or what is there instead.
     pub(super) async fn remove(
         &self,
-        key: Bytes,
+        target: &Target,
         expect: Revision,
         _admitted: Admitted,
     ) -> Result<Result<Revision, Option<Revision>>, Status> {
-        self.commit(key, Expect::Modified(expect), Change::Delete).await
+        let key = self.key(target);
+        self.commit(target.resource, key, Expect::Modified(expect), Change::Delete)
+            .await
     }
 
     async fn commit(
         &self,
+        resource: &Resource,
         key: Bytes,
         expect: Expect,
         change: Change,
     ) -> Result<Result<Revision, Option<Revision>>, Status> {
+        let operation = match (&expect, &change) {
+            (_, Change::Delete) => "delete",
+            (Expect::Absent, _) => "create",
+            _ => "update",
+        };
         let write = Write {
             key,
             expect: Some(expect),
             change: Some(change),
         };
-        match self
-            .store()
-            .commit(vec![write])
-            .await
-            .map_err(|error| status_of(&error))?
-        {
+        let begun = Instant::now();
+        let outcome = self.store().commit(vec![write]).await;
+        self.times.committed(operation, resource, begun.elapsed());
+        match outcome.map_err(|error| status_of(&error))? {
             Outcome::Committed(revision) => {
                 // Whoever was answered finds the write in the cache; it is durable even where this takes too long.
                 let _ = self.cache.wait_for(revision).await;

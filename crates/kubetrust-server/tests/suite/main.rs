@@ -13,5 +13,6 @@ mod admission;
 mod faults;
 mod hostile;
 mod identity;
+mod metrics;
 mod registry;
 mod reload;

@@ -2,6 +2,7 @@
 //! with each request.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use quick_cache::sync::Cache;
 
@@ -16,6 +17,8 @@ const TOKENS: usize = 16 * 1024;
 pub(super) struct Verified {
     hasher: &'static Hasher,
     tokens: Cache<Digest, Arc<Signed>>,
+    hits: AtomicU64,
+    misses: AtomicU64,
 }
 
 impl Verified {
@@ -23,6 +26,8 @@ impl Verified {
         Ok(Self {
             hasher: Hasher::of_process()?,
             tokens: Cache::new(TOKENS),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
         })
     }
 
@@ -32,11 +37,18 @@ impl Verified {
             return verify().map(Arc::new);
         };
         if let Some(signed) = self.tokens.get(&digest) {
+            self.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(signed);
         }
+        self.misses.fetch_add(1, Ordering::Relaxed);
         let signed = Arc::new(verify()?);
         self.tokens.insert(digest, Arc::clone(&signed));
         Ok(signed)
+    }
+
+    /// How many were remembered, and how many were not.
+    pub fn recalls(&self) -> (u64, u64) {
+        (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
     }
 
     /// Forgets a token whose time is over.

@@ -13,7 +13,7 @@ use crate::user::{SERVICE_ACCOUNT_PREFIX, User};
 /// Label: since when a token's Secret was found unused and its token no longer counts.
 const INVALID_SINCE: &str = "kubernetes.io/legacy-token-invalid-since";
 /// Label: the day on which it was last used.
-const LAST_USED: &str = "kubernetes.io/legacy-token-last-used";
+pub const LAST_USED: &str = "kubernetes.io/legacy-token-last-used";
 const GENERATED_WARNING: &str = "Use tokens from the TokenRequest API or manually created secret-based tokens instead \
                                  of auto-generated secret-based tokens.";
 /// The key of a Secret that holds the token.
@@ -74,6 +74,7 @@ pub(super) fn check(
         return Err(InvalidToken::MarkedInvalid {
             secret: format!("{namespace}/{secret_name}"),
             account: format!("{namespace}/{name}"),
+            used: due(&secret, namespace, secret_name, now).map(Box::new),
         });
     }
     let references = account.get("secrets").and_then(serde_json::Value::as_array);

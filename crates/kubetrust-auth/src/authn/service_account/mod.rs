@@ -18,6 +18,7 @@ use jiff::Timestamp;
 pub use claims::Reference;
 pub use jws::Unverifiable;
 pub use keys::{CannotSign, Keys, SigningKey};
+pub use legacy::LAST_USED;
 
 use super::digest::Token;
 use super::lookup::Lookup;
@@ -105,6 +106,8 @@ pub enum InvalidToken {
         secret: String,
         /// Namespace and name.
         account: String,
+        /// The Secret, if its last-used label is due: that somebody tried counts.
+        used: Option<Box<UsedSecret>>,
     },
 }
 
@@ -146,6 +149,12 @@ pub struct UsedSecret {
 }
 
 impl ServiceAccounts {
+    /// How many tokens were remembered when they came, and how many had to be verified.
+    #[must_use]
+    pub fn recalls(&self) -> (u64, u64) {
+        self.verified.recalls()
+    }
+
     /// `issuers` are all values of `--service-account-issuer`, of which the first issues; `audiences` are those of
     /// the API server (`--api-audiences`, or the first issuer).
     pub fn new(

@@ -34,7 +34,7 @@ async fn everything_is_there_after_a_restart_and_watches_go_on(engine: Engine) {
     assert_eq!(events.names(2).await, ["MODIFIED a", "DELETED d"]);
     let all = world.read("/api/v1/secrets").await["items"].clone();
 
-    let world = world.restart().await;
+    let world = Box::pin(world.restart()).await;
     // The watch ended with the server, and not with an error that a client would have to understand.
     assert_eq!(events.next().await, None);
     assert_eq!(world.read("/api/v1/secrets").await["items"], all);
