@@ -20,6 +20,9 @@ use peer::Authority;
 /// How long anything may take that has to come.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Less than what it takes, after a call was given up, until the connection is given up too: 5 s.
+const GIVEN_UP: Duration = Duration::from_secs(3);
+
 fn put(key: &str, value: impl Into<Bytes>, expect: Option<Expect>) -> Vec<Write> {
     vec![Write {
         key: Bytes::copy_from_slice(key.as_bytes()),
@@ -170,10 +173,15 @@ async fn the_members_that_are_left_take_over() {
 async fn a_member_that_hangs_is_left_for_another() {
     let mut etcd = start(3).await;
     let store = Etcd::new(etcd.options()).unwrap();
-    writable(&store, "/t/begin").await;
+    let begin = writable(&store, "/t/begin").await;
+    let mut events = watch(&store, begin).await;
     etcd.cluster.member(0).signal("STOP");
     let revision = writable(&store, "/t/after").await;
     assert!(store.revision().await.unwrap() >= revision);
+    // The watch goes with the calls, and not only when the connection is given up for dead.
+    let written = Instant::now();
+    until(&mut events, revision).await;
+    assert!(written.elapsed() < GIVEN_UP, "{:?}", written.elapsed());
     etcd.cluster.member(0).signal("CONT");
 }
 

@@ -177,16 +177,17 @@ impl Pool {
         self.open.lock().clone().filter(|open| !open.send.is_closed())
     }
 
-    /// Does not use this connection for new calls any more; the next goes to the next server.
-    pub(super) fn turn_from(&self, connection: &Connection) {
+    /// Does not use this connection for new calls any more; the next goes to the next server. Whether it was in use.
+    pub(super) fn turn_from(&self, connection: &Connection) -> bool {
         let mut open = self.open.lock();
-        if open
+        let in_use = open
             .as_ref()
-            .is_some_and(|open| Arc::ptr_eq(&open.identity, &connection.identity))
-        {
+            .is_some_and(|open| Arc::ptr_eq(&open.identity, &connection.identity));
+        if in_use {
             *open = None;
             self.preferred.fetch_add(1, Ordering::Relaxed);
         }
+        in_use
     }
 
     /// Makes the next call on a new connection.

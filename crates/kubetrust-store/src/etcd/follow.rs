@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tonic::Streaming;
 
@@ -85,17 +86,12 @@ async fn follow_once(inner: &Inner, last: &mut Option<Revision>) -> End {
         },
     };
     *last = Some(after);
-    let mut renewed = inner.renewed.subscribe();
     let mut events = match Events::open(inner, after).await {
         Ok(events) => events,
         Err(end) => return end,
     };
     loop {
-        let next = tokio::select! {
-            next = events.next() => next,
-            _ = renewed.changed() => return End::Broken("the credentials changed".to_owned()),
-        };
-        match next {
+        match events.next().await {
             Ok((events, revision)) => {
                 *last = Some(revision);
                 inner.feed.publish(revision, events);
@@ -108,6 +104,8 @@ async fn follow_once(inner: &Inner, last: &mut Option<Revision>) -> End {
 /// A watch of all keys.
 struct Events {
     stream: Streaming<proto::WatchResponse>,
+    /// Changes when calls go to another connection than the one that this watch is on.
+    moved: watch::Receiver<()>,
     /// What came of an answer that is not complete yet.
     partial: Vec<Event>,
 }
@@ -123,6 +121,7 @@ impl Events {
                 fragment: true,
             }),
         };
+        let moved = inner.moved.subscribe();
         let connection = inner.pool.connection().await.map_err(End::Broken)?;
         let mut grpc = connection.grpc();
         // Held open: its end would be the end of the watch.
@@ -143,10 +142,11 @@ impl Events {
         {
             Ok(answer) => Ok(Self {
                 stream: answer.into_inner(),
+                moved,
                 partial: Vec::new(),
             }),
             Err(end) => {
-                inner.pool.turn_from(&connection);
+                inner.turn_from(&connection);
                 Err(end)
             }
         }
@@ -155,11 +155,10 @@ impl Events {
     /// The next events, whole revisions, and the last of these.
     async fn next(&mut self) -> Result<(Vec<Event>, Revision), End> {
         loop {
-            let answer = self
-                .stream
-                .message()
-                .await
-                .map_err(|status| End::from(Failure::from(status)))?;
+            let answer = tokio::select! {
+                answer = self.stream.message() => answer.map_err(|status| End::from(Failure::from(status)))?,
+                _ = self.moved.changed() => return Err(End::Broken("calls go to another connection".to_owned())),
+            };
             let answer = answer.ok_or_else(|| End::Broken("etcd ended the watch".to_owned()))?;
             if answer.canceled {
                 let oldest = revision_of(answer.compact_revision);

@@ -84,8 +84,8 @@ struct Inner {
     feed: Arc<Feed>,
     /// Whether the feed has begun.
     following: watch::Sender<bool>,
-    /// Changes with the credentials.
-    renewed: watch::Sender<()>,
+    /// Changes when calls go to another connection: with the credentials, and from a member that does not answer.
+    moved: watch::Sender<()>,
     asking: Mutex<Asking>,
 }
 
@@ -116,7 +116,7 @@ impl Etcd {
             // Nothing is in the ring before it begins.
             feed: Arc::new(Feed::new(Revision::MAX, 0, FEED)),
             following: watch::Sender::new(false),
-            renewed: watch::Sender::new(()),
+            moved: watch::Sender::new(()),
             asking: Mutex::new(Asking::default()),
         });
         let tasks = vec![
@@ -146,7 +146,7 @@ async fn refresh(inner: Arc<Inner>) {
             Ok(true) => {
                 tracing::info!("the credentials for etcd changed; connecting with the new ones");
                 inner.pool.renew();
-                inner.renewed.send_replace(());
+                inner.moved.send_replace(());
             }
             Err(error) => tracing::error!(%error, "the new credentials for etcd can't be used; the old ones stay"),
         }
@@ -211,7 +211,7 @@ impl Inner {
                 Err(Failure::Answered(error)) => return Err(error),
                 Err(Failure::Unsent(why) | Failure::Lost(why) | Failure::Refused(why)) => reason = why,
             }
-            self.pool.turn_from(&connection);
+            self.turn_from(&connection);
         }
         Err(Error::Unavailable(reason))
     }
@@ -232,14 +232,22 @@ impl Inner {
             match failure {
                 Failure::Answered(error) => return Err(error),
                 Failure::Lost(why) => {
-                    self.pool.turn_from(&connection);
+                    self.turn_from(&connection);
                     return Err(Error::Unknown(why));
                 }
                 Failure::Unsent(why) | Failure::Refused(why) => reason = why,
             }
-            self.pool.turn_from(&connection);
+            self.turn_from(&connection);
         }
         Err(Error::Unavailable(reason))
+    }
+
+    /// Asks another member from now on. The watch goes there too: of a member that hangs it would learn only when the
+    /// connection is given up, and until then nothing that is written would be seen.
+    fn turn_from(&self, connection: &Connection) {
+        if self.pool.turn_from(connection) {
+            self.moved.send_replace(());
+        }
     }
 
     async fn ask_revision(&self) -> Result<Revision> {
