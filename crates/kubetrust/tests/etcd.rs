@@ -126,9 +126,12 @@ fn elects_a_leader(spec: &str) {
     assert_eq!(leaders(&etcd), 1, "{}", etcd.etcdctl(&["endpoint", "status"]));
     assert_eq!(members_that_joined(&etcd), ["m1", "m2", "m3"]);
     for writer in &made.members {
-        made.client(writer).etcdctl(&["put", "written-by", writer]).success();
+        made.files
+            .etcd_client(writer)
+            .etcdctl(&["put", "written-by", writer])
+            .success();
         for reader in &made.members {
-            let read = made.client(reader).etcdctl(&["get", "written-by"]).success();
+            let read = made.files.etcd_client(reader).etcdctl(&["get", "written-by"]).success();
             assert_eq!(read.stdout, format!("written-by\n{writer}\n"));
         }
     }
@@ -169,9 +172,9 @@ fn the_environment_does_what_the_flags_do() {
     let member = Member {
         arguments: Vec::new(),
         environment: variables.stdout.lines().map(variable).collect(),
-        ..made.member("m1")
+        ..made.files.etcd_member("m1")
     };
-    let etcd = etcd::Cluster::start(vec![member], made.client("m1"));
+    let etcd = etcd::Cluster::start(vec![member], made.files.etcd_client("m1"));
     etcd.etcdctl(&["put", "any", "thing"]).success();
     expect(&etcd, "nobody", &made.client_as(None), NO_CERTIFICATE);
 }
@@ -214,13 +217,13 @@ fn stays_out_with(spec: &str, reason: &str, wrong: impl Fn(&Made) -> Pair) {
     let own = place.read();
     place.write(&wrong(&made).read());
 
-    let everyone = made.client("m1");
+    let everyone = made.files.etcd_client("m1");
     let mut others = everyone.clone();
     let third = Client {
         endpoints: others.endpoints.split_off(2),
         ..others.clone()
     };
-    let members = made.members.iter().map(|host| made.member(host)).collect();
+    let members = made.members.iter().map(|host| made.files.etcd_member(host)).collect();
     let mut etcd = etcd::Cluster::start(members, others);
     for other in 0..2 {
         let turned_away = |log: &str| {
@@ -274,46 +277,16 @@ impl Made {
     }
 
     fn start(&self) -> etcd::Cluster {
-        let members = self.members.iter().map(|host| self.member(host)).collect();
-        etcd::Cluster::start(members, self.client("m1"))
-    }
-
-    /// A member with exactly the printed flags.
-    fn member(&self, host: &str) -> Member {
-        Member {
-            name: host.to_owned(),
-            arguments: self.flags("etcd", host),
-            environment: Vec::new(),
-            data_dir: self.files.beside().join("data").join(host),
-        }
-    }
-
-    /// etcd's client as the API server of a host is told to be one.
-    fn client(&self, host: &str) -> Client {
-        let flags = self.flags("kube-apiserver", host);
-        let value = |name: &str| {
-            let mut values = flags.iter().filter_map(|flag| flag.strip_prefix(name));
-            values.next().unwrap().to_owned()
-        };
-        Client {
-            endpoints: value("--etcd-servers=").split(',').map(str::to_owned).collect(),
-            cacert: Some(value("--etcd-cafile=").into()),
-            cert: Some(value("--etcd-certfile=").into()),
-            key: Some(value("--etcd-keyfile=").into()),
-        }
+        let members = self.members.iter().map(|host| self.files.etcd_member(host)).collect();
+        etcd::Cluster::start(members, self.files.etcd_client("m1"))
     }
 
     fn client_as(&self, pair: Option<&Pair>) -> Client {
         Client {
             cert: pair.map(|pair| pair.certificate.clone()),
             key: pair.map(|pair| pair.key.clone()),
-            ..self.client("m1")
+            ..self.files.etcd_client("m1")
         }
-    }
-
-    fn flags(&self, component: &str, host: &str) -> Vec<String> {
-        let flags = self.files.verb(["flags", component, "--host", host, "--in-place"]);
-        flags.success().stdout.lines().map(str::to_owned).collect()
     }
 
     /// Every credential of the catalog with a certificate, by its name there, in the order of `show`.

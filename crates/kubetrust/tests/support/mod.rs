@@ -9,6 +9,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use kubetrust_testkit::etcd::{Client, Member};
 use kubetrust_testkit::{Output, peers, run};
 use tempfile::TempDir;
 
@@ -56,6 +57,37 @@ impl Cluster {
     /// Runs a verb on it: `["show", "-o", "json"]`.
     pub fn verb<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Output {
         run(kubetrust(arguments).arg("-d").arg(self.root()))
+    }
+
+    /// The flags that are printed for a component of a host, with the files where they lie.
+    pub fn flags(&self, component: &str, host: &str) -> Vec<String> {
+        let flags = self.verb(["flags", component, "--host", host, "--in-place"]);
+        flags.success().stdout.lines().map(str::to_owned).collect()
+    }
+
+    /// The member of etcd of a host, with exactly the printed flags.
+    pub fn etcd_member(&self, host: &str) -> Member {
+        Member {
+            name: host.to_owned(),
+            arguments: self.flags("etcd", host),
+            environment: Vec::new(),
+            data_dir: self.beside().join("data").join(host),
+        }
+    }
+
+    /// etcd's client as the API server of a host is told to be one.
+    pub fn etcd_client(&self, host: &str) -> Client {
+        let flags = self.flags("kube-apiserver", host);
+        let value = |name: &str| {
+            let mut values = flags.iter().filter_map(|flag| flag.strip_prefix(name));
+            values.next().unwrap().to_owned()
+        };
+        Client {
+            endpoints: value("--etcd-servers=").split(',').map(str::to_owned).collect(),
+            cacert: Some(value("--etcd-cafile=").into()),
+            cert: Some(value("--etcd-certfile=").into()),
+            key: Some(value("--etcd-keyfile=").into()),
+        }
     }
 
     /// Replaces the spec in the directory.
