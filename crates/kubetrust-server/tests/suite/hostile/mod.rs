@@ -7,6 +7,7 @@ mod explain;
 mod frames;
 mod limits;
 mod paths;
+mod refusals;
 mod routes;
 mod spoofing;
 mod wire;

@@ -7,10 +7,12 @@ use kubetrust_api::resource::{Resource, Scope, TABLE};
 use kubetrust_auth::authz::attributes::Attributes;
 use kubetrust_auth::user::User;
 use kubetrust_server::endpoints::{POSTED, ROUTES};
+use kubetrust_server::listen::Limits;
 use serde_json::json;
 
+use super::refusals;
 use super::world::{World, method, refused};
-use crate::support::{Client, Cluster, Credential, Engine};
+use crate::support::{Client, Credential, Engine};
 
 on_both!(
     whoever_proves_nothing_gets_nothing_from_any_route,
@@ -176,7 +178,7 @@ async fn all(world: &World) -> Vec<Request> {
 }
 
 async fn whoever_proves_nothing_gets_nothing_from_any_route(engine: Engine) {
-    let world = World::start(engine).await;
+    let world = World::start_with(engine, Limits::default(), refusals::revoke).await;
     let requests = all(&world).await;
     let anonymous = world.client(Credential::none());
     for request in &requests {
@@ -193,27 +195,7 @@ async fn whoever_proves_nothing_gets_nothing_from_any_route(engine: Engine) {
         assert!(message.ends_with(&said), "{what}: {message} does not say {said}");
     }
 
-    let stranger = Cluster::issue(Engine::Embedded);
-    let refused_credentials: Vec<(&str, Credential)> = vec![
-        ("a certificate of another cluster's CA", stranger.kubeconfig("admin")),
-        (
-            "a certificate of a CA that is for etcd",
-            world.cluster.pair("apiserver-etcd-client"),
-        ),
-        ("a serving certificate", world.cluster.pair("apiserver")),
-        ("a token that nobody knows", Credential::token("nobody-knows-this")),
-        ("a token that is no JWT", Credential::token("a.b.c")),
-        (
-            "an unsigned JWT",
-            Credential::token("eyJhbGciOiJub25lIn0.eyJzdWIiOiJzeXN0ZW06YWRtaW4ifQ."),
-        ),
-        (
-            "a bootstrap token that is not there",
-            Credential::token("abcdef.0123456789abcdef"),
-        ),
-        ("a token of strange bytes", Credential::token("%00%ff/../\"'<>")),
-    ];
-    for (name, credential) in refused_credentials {
+    for (name, credential) in refusals::all(&world).await {
         let client = world.client(credential);
         for request in &requests {
             let reply = asked(&client, request).await;

@@ -39,7 +39,7 @@ on_both!(what_can_t_be_used_leaves_the_last_good_ones_in_force,);
 
 /// Which ways make a file one that can't be used. An empty list of tokens or serials is a list.
 #[rustfmt::skip]
-const CASES: [(&str, &[Broken]); 12] = [
+const CASES: [(&str, &[Broken]); 13] = [
     ("serving.crt",     &[Garbage, Empty, Half, Folder, Missing, Another]),
     ("serving.key",     &[Garbage, Empty, Another]),
     ("sni.crt",         &[Garbage, Missing]),
@@ -52,6 +52,7 @@ const CASES: [(&str, &[Broken]); 12] = [
     ("crl.pem",         &[Garbage, Half, Another]),
     ("revoked.txt",     &[Garbage, Missing]),
     ("encryption.yaml", &[Garbage, Empty]),
+    ("audit.yaml",      &[Garbage, Empty, Missing]),
 ];
 
 async fn what_can_t_be_used_leaves_the_last_good_ones_in_force(engine: Engine) {
@@ -84,6 +85,7 @@ async fn what_can_t_be_used_leaves_the_last_good_ones_in_force(engine: Engine) {
             grows(&admin, "success", succeeded, &format!("{name} after {way:?}")).await;
         }
     }
+    the_last_good_policy_records(&admin, &live, &cluster).await;
     // What is broken keeps nothing else from being replaced, not even while it stays broken.
     for name in ["token.csv", "serving.key", "sa.key", "encryption.yaml"] {
         break_it(&live.file(name), name, Garbage, &[], &cluster);
@@ -117,6 +119,25 @@ async fn what_can_t_be_used_leaves_the_last_good_ones_in_force(engine: Engine) {
     .await;
     load.stop().await;
     running.stop().await;
+}
+
+/// While the audit policy is broken, what the last good one says is recorded.
+async fn the_last_good_policy_records(admin: &Client, live: &Live, cluster: &Cluster) {
+    let path = live.file("audit.yaml");
+    let good = fs::read(&path).unwrap();
+    let failed = count(admin, "failure").await;
+    break_it(&path, "audit.yaml", Garbage, &good, cluster);
+    grows(admin, "failure", failed, "the audit policy").await;
+    assert_eq!(admin.get("/api/v1/nodes/recorded").await.code, 404);
+    let begun = Instant::now();
+    let log = cluster.folder.path().join("audit.log");
+    while !fs::read_to_string(&log).unwrap().contains("/api/v1/nodes/recorded") {
+        assert!(begun.elapsed() < PATIENCE, "nothing was recorded");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let succeeded = count(admin, "success").await;
+    place(How::Rename, &path, &good);
+    grows(admin, "success", succeeded, "the audit policy again").await;
 }
 
 fn break_it(path: &Path, name: &str, way: Broken, good: &[u8], cluster: &Cluster) {

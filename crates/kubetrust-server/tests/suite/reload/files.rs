@@ -12,6 +12,7 @@ use kubetrust_pki::issue::{Issuer, Serial, self_sign};
 use kubetrust_pki::key::PrivateKey;
 use kubetrust_pki::profile::{Kind, Profile, Subject, Usages};
 use kubetrust_pki::spec::{HostOrIp, KeyAlgorithm, SubjectExtras};
+use kubetrust_server::audit;
 use kubetrust_server::options::{Options, Pair, SniPair};
 use kubetrust_testkit::{peers, run};
 
@@ -21,6 +22,9 @@ use crate::support::{Cluster, Credential};
 const IN_FORCE: Duration = Duration::from_secs(1);
 /// The name that has a certificate of its own.
 pub const SNI: &str = "other.example";
+
+/// A policy that records little.
+const AUDIT: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata, resources: [{resources: [nodes]}]}, {level: None}]\n";
 
 /// How a file is replaced.
 #[derive(Clone, Copy, Debug)]
@@ -122,18 +126,14 @@ impl Ca {
     }
 
     fn sign(&self, profile: &Profile) -> Leaf {
+        self.sign_at(profile, Timestamp::now(), SignedDuration::from_mins(5))
+    }
+
+    fn sign_at(&self, profile: &Profile, now: Timestamp, backdate: SignedDuration) -> Leaf {
         let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
         let issuer = Issuer::new(&self.certificate, &self.key).unwrap();
         let serial = Serial::random().unwrap();
-        let certificate = issuer
-            .sign(
-                profile,
-                key.public(),
-                serial,
-                Timestamp::now(),
-                SignedDuration::from_mins(5),
-            )
-            .unwrap();
+        let certificate = issuer.sign(profile, key.public(), serial, now, backdate).unwrap();
         Leaf {
             certificate,
             key: key.to_pem().unwrap().to_string(),
@@ -142,6 +142,17 @@ impl Ca {
 
     pub fn client(&self, name: &str, groups: &[&str]) -> Leaf {
         self.sign(&profile(name, groups, BTreeSet::new(), Kind::Leaf(Usages::Client)))
+    }
+
+    /// A client's certificate that ended a moment ago, and one that begins in an hour.
+    pub fn out_of_time(&self, name: &str, groups: &[&str]) -> [Leaf; 2] {
+        let profile = profile(name, groups, BTreeSet::new(), Kind::Leaf(Usages::Client));
+        let ended = Profile {
+            lifetime: SignedDuration::from_secs(-1),
+            ..profile.clone()
+        };
+        let begins = Timestamp::now() + SignedDuration::from_hours(1);
+        [self.sign(&ended), self.sign_at(&profile, begins, SignedDuration::ZERO)]
     }
 
     pub fn server(&self, address: IpAddr) -> Leaf {
@@ -213,6 +224,7 @@ impl Live {
             ("crl.pem", ca.crl(cluster.folder.path(), &[])),
             ("revoked.txt", b"# nobody\n".to_vec()),
             ("encryption.yaml", encryption(&["first"]).into_bytes()),
+            ("audit.yaml", AUDIT.as_bytes().to_vec()),
         ] {
             fs::write(live.file(name), content).unwrap();
         }
@@ -238,6 +250,13 @@ impl Live {
         options.client_crl_file = Some(live.file("crl.pem"));
         options.client_revoked_serials_file = Some(live.file("revoked.txt"));
         options.encryption_provider_config = Some(live.file("encryption.yaml"));
+        options.audit_policy_file = Some(live.file("audit.yaml"));
+        options.audit_log = Some(audit::log::Options {
+            path: cluster.folder.path().join("audit.log"),
+            max_age: 0,
+            max_backup: 0,
+            max_size: 0,
+        });
         (live, options)
     }
 
