@@ -8,6 +8,7 @@ pub mod admission;
 pub mod audit;
 pub mod bootstrap;
 pub mod chain;
+pub mod compaction;
 pub mod connection;
 mod controllers;
 pub mod credentials;

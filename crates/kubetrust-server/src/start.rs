@@ -28,6 +28,7 @@ use crate::audit::log::LogError;
 use crate::audit::policy::Policy;
 use crate::bootstrap;
 use crate::chain::limit::InFlight;
+use crate::compaction;
 use crate::controllers;
 use crate::credentials::Credentials;
 use crate::endpoints::backup::Live;
@@ -193,6 +194,10 @@ pub async fn start_within(options: Options, limits: Limits) -> Result<Running, S
     info!("the defaults of the cluster are in place");
     tokio::spawn(reloading.run(credentials, registry.clone(), audit.clone(), stopped.clone()));
     tokio::spawn(watch_store(registry.clone(), health, stopped.clone()));
+    if matches!(options.store, StoreOptions::Etcd(_)) {
+        let store = Arc::clone(registry.store());
+        tokio::spawn(compaction::run(store, compaction::INTERVAL, stopped.clone()));
+    }
     controllers::spawn(&registry, options.root_ca, used, &stopped);
     Ok(Running {
         address,

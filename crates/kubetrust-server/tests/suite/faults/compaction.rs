@@ -1,13 +1,19 @@
 //! etcd forgets its history under the server.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kubetrust_server::compaction;
 use kubetrust_server::start::start;
+use kubetrust_store::{Error, Range};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::task::block_in_place;
 
 use super::proxy::Way;
 use super::site::Site;
 use crate::registry::world::{World, config_map, names, revision, told, until};
-use crate::support::{Client, Events};
+use crate::support::{Client, Cluster, Engine, Events, engine};
 
 const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/work/rolebindings";
 
@@ -116,4 +122,55 @@ async fn changes(other: &Client, maps: &str) -> u64 {
     let last = other.post(BINDINGS, &binding("alice")).await;
     assert_eq!(last.code, 201, "{}", last.message());
     revision(&last.json())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_servers_let_etcd_forget_once_an_interval_and_never_what_is_younger() {
+    const INTERVAL: Duration = Duration::from_secs(1);
+    let cluster = block_in_place(|| Cluster::alone(Engine::Etcd));
+    let etcd = cluster.etcd.as_ref().unwrap();
+    let mut stores = Vec::new();
+    for _ in 0..3 {
+        stores.push(engine::open(&cluster.options.store).await);
+    }
+    let (stop, stopped) = watch::channel(false);
+    let begun = Instant::now();
+    let compacting = stores
+        .iter()
+        .map(|store| tokio::spawn(compaction::run(Arc::clone(store), INTERVAL, stopped.clone())));
+    let compacting: Vec<_> = compacting.collect();
+    let put = |value: &str| block_in_place(|| etcd.cluster.etcdctl(&["put", "/registry/x", value]).success());
+    put("old");
+    let old = stores[0].revision().await.unwrap();
+    put("new");
+    let at = async |revision| {
+        let range = Range {
+            at: Some(revision),
+            ..Range::prefix("/registry/")
+        };
+        stores[0].range(range).await
+    };
+    until("what is old is forgotten", async || {
+        matches!(at(old).await, Err(Error::Compacted { .. }))
+    })
+    .await;
+    assert!(begun.elapsed() > INTERVAL, "after {:?}", begun.elapsed());
+    // Nobody forgets within an interval what was written in it: the next turn is in its middle.
+    tokio::time::sleep(INTERVAL / 2).await;
+    put("young");
+    let young = stores[0].revision().await.unwrap();
+    put("newest");
+    tokio::time::sleep(INTERVAL * 3 / 4).await;
+    assert_eq!(at(young).await.unwrap().items[0].value.as_ref(), b"young");
+    stop.send_replace(true);
+    for task in compacting {
+        task.await.unwrap();
+    }
+    let (key, _) = stores[0].get(b"compact_rev_key").await.unwrap();
+    let turns = begun.elapsed().as_millis() / INTERVAL.as_millis();
+    let version = u128::from(key.unwrap().version);
+    assert!(
+        (2..=turns).contains(&version),
+        "{version} compactions in {turns} intervals"
+    );
 }
