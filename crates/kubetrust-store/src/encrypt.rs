@@ -2,10 +2,12 @@
 //! so that either server reads what the other wrote.
 //!
 //! Sources: `staging/src/k8s.io/apiserver/pkg/server/options/encryptionconfig/config.go`,
-//! `…/apis/apiserver/validation/validation_encryption.go`, `…/storage/value/encrypt/aes/aes.go`.
+//! `…/apis/apiserver/validation/validation_encryption.go`, `…/storage/value/encrypt/aes/aes.go`,
+//! `…/storage/value/encrypt/secretbox/secretbox.go`.
 
 mod cipher;
 mod config;
+mod secretbox;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The two ciphers, over aws-lc-rs.
+//! The kinds of encryption, a row each, over aws-lc-rs and [`secretbox`].
 
 use std::sync::Arc;
 
@@ -8,8 +8,39 @@ use aws_lc_rs::cipher::{
 };
 use aws_lc_rs::iv::FixedLength;
 
-/// Lengths of keys, in bytes.
-pub(super) const KEY_LENGTHS: [usize; 3] = [16, 24, 32];
+use super::secretbox::{self, Secretbox};
+
+/// A provider of the configuration that has keys.
+pub(super) struct Kind {
+    /// As the configuration calls it.
+    pub(super) name: &'static str,
+    /// What its values begin with.
+    pub(super) prefix: &'static str,
+    /// Lengths that a key may have, in bytes.
+    pub(super) key_lengths: &'static [usize],
+    pub(super) make: Make,
+}
+
+pub(super) const AESCBC: Kind = Kind {
+    name: "aescbc",
+    prefix: "k8s:enc:aescbc:v1:",
+    key_lengths: &[16, 24, 32],
+    make: cbc,
+};
+
+pub(super) const AESGCM: Kind = Kind {
+    name: "aesgcm",
+    prefix: "k8s:enc:aesgcm:v1:",
+    key_lengths: &[16, 24, 32],
+    make: gcm,
+};
+
+pub(super) const SECRETBOX: Kind = Kind {
+    name: "secretbox",
+    prefix: "k8s:enc:secretbox:v1:",
+    key_lengths: &[secretbox::KEY],
+    make: |key| Secretbox::new(key).map(Arc::new).map(Cipher::Secretbox),
+};
 
 /// A key, ready to be used.
 #[derive(Clone)]
@@ -18,12 +49,14 @@ pub(super) enum Cipher {
     Gcm(Arc<LessSafeKey>),
     /// Initialization vector and padded ciphertext; nothing is authenticated.
     Cbc(Arc<(PaddedBlockEncryptingKey, PaddedBlockDecryptingKey)>),
+    /// Nonce, tag, ciphertext. The value is authenticated, the etcd key is not.
+    Secretbox(Arc<Secretbox>),
 }
 
-/// Makes a cipher of a key; `None` for a key of no length that AES has.
-pub(super) type Make = fn(&[u8]) -> Option<Cipher>;
+/// Makes a cipher of a key; `None` for a key of another length.
+type Make = fn(&[u8]) -> Option<Cipher>;
 
-pub(super) fn gcm(key: &[u8]) -> Option<Cipher> {
+fn gcm(key: &[u8]) -> Option<Cipher> {
     let algorithm = match key.len() {
         16 => &aead::AES_128_GCM,
         24 => &aead::AES_192_GCM,
@@ -35,7 +68,7 @@ pub(super) fn gcm(key: &[u8]) -> Option<Cipher> {
     ))))
 }
 
-pub(super) fn cbc(key: &[u8]) -> Option<Cipher> {
+fn cbc(key: &[u8]) -> Option<Cipher> {
     let algorithm = match key.len() {
         16 => &cipher::AES_128,
         24 => &cipher::AES_192,
@@ -69,6 +102,13 @@ impl Cipher {
                 };
                 sealed.extend_from_slice(vector.as_ref());
             }
+            Self::Secretbox(secretbox) => {
+                let mut nonce = [0; secretbox::NONCE];
+                aws_lc_rs::rand::fill(&mut nonce).ok()?;
+                let tag = secretbox.seal(&nonce, &mut body);
+                sealed.extend_from_slice(&nonce);
+                sealed.extend_from_slice(&tag);
+            }
         }
         sealed.extend_from_slice(&body);
         Some(sealed)
@@ -91,6 +131,11 @@ impl Cipher {
                 let length = keys.1.decrypt(&mut body, context).ok()?.len();
                 body.truncate(length);
                 Some(body)
+            }
+            Self::Secretbox(secretbox) => {
+                let (nonce, rest) = sealed.split_first_chunk()?;
+                let (tag, body) = rest.split_first_chunk()?;
+                secretbox.open(nonce, tag, body)
             }
         }
     }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
-use super::cipher::{self, KEY_LENGTHS, Make};
+use super::cipher::{self, Kind};
 use super::{ANY, ConfigFault, Encryption, EncryptionConfigError, Provider, Rule, Transformer};
 
 const API_VERSION: &str = "apiserver.config.k8s.io/v1";
@@ -40,7 +40,7 @@ struct Entry {
 struct Choice {
     aescbc: Option<Keys>,
     aesgcm: Option<Keys>,
-    secretbox: Option<serde::de::IgnoredAny>,
+    secretbox: Option<Keys>,
     kms: Option<serde::de::IgnoredAny>,
     identity: Option<Nothing>,
 }
@@ -65,13 +65,8 @@ struct Key {
     secret: String,
 }
 
-const AESCBC: (&str, &str, Make) = ("aescbc", "k8s:enc:aescbc:v1:", cipher::cbc);
-const AESGCM: (&str, &str, Make) = ("aesgcm", "k8s:enc:aesgcm:v1:", cipher::gcm);
-
-/// What kube-apiserver can and this server can't, each with what to do.
-const NO_SECRETBOX: &str = "secretbox (XSalsa20-Poly1305) is not supported: the cryptographic library has no such cipher; \
-                            let kube-apiserver write the objects again with aesgcm or aescbc first";
-const NO_KMS: &str = "kms is not supported; let kube-apiserver write the objects again with aesgcm or aescbc first";
+/// What kube-apiserver can and this server can't, with what to do.
+const NO_KMS: &str = "kms is not supported; let kube-apiserver write the objects again with secretbox or aesgcm first";
 
 /// A rule for what no REST API serves (`nonRESTAPIResourceErr`).
 const NOT_SERVED: [&str; 3] = ["apiserveripinfo", "serviceipallocations", "servicenodeportallocations"];
@@ -198,7 +193,10 @@ impl Reader {
         ];
         match given.into_iter().filter(|given| *given).count() {
             0 => {
-                self.fault(path, "no provider in it; write aescbc, aesgcm or identity: {}");
+                self.fault(
+                    path,
+                    "no provider in it; write aescbc, aesgcm, secretbox or identity: {}",
+                );
                 return None;
             }
             1 => {}
@@ -210,23 +208,24 @@ impl Reader {
                 return None;
             }
         }
-        if choice.secretbox.is_some() {
-            self.fault(format!("{path}.secretbox"), NO_SECRETBOX);
-        }
         if choice.kms.is_some() {
             self.fault(format!("{path}.kms"), NO_KMS);
         }
-        if let Some(keys) = &choice.aescbc {
-            return self.keys(path, AESCBC, keys);
-        }
-        if let Some(keys) = &choice.aesgcm {
-            return self.keys(path, AESGCM, keys);
+        let keyed = [
+            (&cipher::AESCBC, &choice.aescbc),
+            (&cipher::AESGCM, &choice.aesgcm),
+            (&cipher::SECRETBOX, &choice.secretbox),
+        ];
+        for (kind, keys) in keyed {
+            if let Some(keys) = keys {
+                return self.keys(path, kind, keys);
+            }
         }
         choice.identity.as_ref().map(|Nothing {}| Provider::Identity)
     }
 
-    fn keys(&mut self, path: &str, (name, prefix, make): (&str, &'static str, Make), given: &Keys) -> Option<Provider> {
-        let path = format!("{path}.{name}.keys");
+    fn keys(&mut self, path: &str, kind: &Kind, given: &Keys) -> Option<Provider> {
+        let path = format!("{path}.{}.keys", kind.name);
         if given.keys.is_empty() {
             self.fault(path, "at least one keys is required");
             return None;
@@ -245,19 +244,20 @@ impl Reader {
                 self.fault(format!("{path}.secret"), "secrets must be base64 encoded");
                 continue;
             };
-            match make(&secret) {
+            match (kind.make)(&secret) {
                 Some(cipher) => keys.push((key.name.clone(), cipher)),
                 None => self.fault(
                     format!("{path}.secret"),
                     format!(
-                        "secret is not of the expected length, got {}, expected one of {KEY_LENGTHS:?}",
-                        secret.len()
+                        "secret is not of the expected length, got {}, expected one of {:?}",
+                        secret.len(),
+                        kind.key_lengths
                     ),
                 ),
             }
         }
         Some(Provider::Keys {
-            prefix,
+            prefix: kind.prefix,
             keys: keys.into(),
         })
     }

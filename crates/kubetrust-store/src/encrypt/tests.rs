@@ -14,9 +14,11 @@ const KEYS: [&str; 3] = [
     "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
 ];
 
-/// [`PLAIN`] under [`KEY`] by each key, made with OpenSSL (Python's `cryptography` 48.0, `AESGCM` and `modes.CBC`).
+/// [`PLAIN`] under [`KEY`] by each key, made with OpenSSL (Python's `cryptography` 48.0, `AESGCM` and `modes.CBC`) and with
+/// libsodium (`PyNaCl` 1.6.2, `SecretBox`).
 #[rustfmt::skip]
-const VECTORS: [(&str, usize, &str); 6] = [
+const VECTORS: [(&str, usize, &str); 7] = [
+    ("secretbox", 2, "yMnKy8zNzs/Q0dLT1NXW19jZ2tvc3d7fEiJxc2+JEl8KsZoA6uSamJFqHHU7EDqr44yh+Yxu2myXduq3fg=="),
     ("aesgcm", 0, "ZGVmZ2hpamtsbW5vcVo9paAg05P1WnUqpJlOj0LtDN3vFbBgcwKWM32kXU/3qb05OA=="),
     ("aescbc", 0, "yMnKy8zNzs/Q0dLT1NXW15GEgLGsh4pzpvHWKUpcVwrh08nQc9FvvtLEoEbyqfgq"),
     ("aesgcm", 1, "ZGVmZ2hpamtsbW5vglDIfCmNZVG9tcA72KH+3a88KuiHum7EY9BuGRLywHwR/iYn/w=="),
@@ -65,9 +67,29 @@ fn values_of_another_implementation_are_read() {
     }
 }
 
+/// The test of `NaCl` itself, `tests/secretbox.c`: the first key, then the nonce with the box, then the message.
+const NACL: [&str; 3] = [
+    "GydVZHPphdRizVEZeppGx2AJVJ6sZHTyBsTuCET2g4k=",
+    "aWlu6VW2K3PNYr2odfxz1oIZ4ANregs38//HcD+UAOUqfftLPTMF2Y6ZO59IaBJzwpZQujL8ds5IMy6nFk2WpEdvuMUxoRhqwN/BfJjc6HtNp/AR\
+     7EjJcnHSwg+bko/iJw1vuGPVFzi0ju7jFKfMirkyFkVI5SaukCJDaFF6z+q9a7NzK8Dp2pmDK2HKAbbeViRKnojV+bN5c/YipD0UplmbH2VMtFp041Wl",
+    "vgdfxTyB8tXPFBMW6+sMe1IoxSpMYsvUS2aEm2QkT/zl7LqvM711GhrHKNRebGEpbNw8ASM1YfQdtmzOMUrbMQ476CUMRvBtzuo6f6E0gFfi9lVq1\
+     rExigJKg48hrx/eBIl360j1n/1JJMocYJAuUvCgibx2iXBA4IL5N3Y4SGReBwU=",
+];
+
+#[test]
+fn nacls_own_box_is_opened() {
+    let [key, sealed, plain] = NACL;
+    let entry = format!("{{secretbox: {{keys: [{{name: nacl, secret: {key}}}]}}}}");
+    let transformer = secrets(&[entry]).transformer("", "secrets");
+    let opened = transformer
+        .from_storage(KEY, stored("secretbox", "nacl", sealed))
+        .unwrap();
+    assert_eq!(opened, (STANDARD.decode(plain).unwrap().into(), false));
+}
+
 #[test]
 fn values_are_read_as_they_were_written_and_written_as_kubernetes_does() {
-    for kind in ["aescbc", "aesgcm"] {
+    for kind in ["aescbc", "aesgcm", "secretbox"] {
         let transformer = secrets(&[provider(kind, &[("key1", 2)])]).transformer("", "secrets");
         for length in [0, 1, 15, 16, 17, 1000, 1 << 20] {
             let plain = Bytes::from(vec![7; length]);
@@ -76,10 +98,10 @@ fn values_are_read_as_they_were_written_and_written_as_kubernetes_does() {
             assert_ne!(sealed, again, "no two nonces are the same");
             let head = format!("k8s:enc:{kind}:v1:key1:");
             assert!(sealed.starts_with(head.as_bytes()));
-            let overhead = if kind == "aesgcm" {
-                12 + 16
-            } else {
-                16 + 16 - length % 16
+            let overhead = match kind {
+                "aesgcm" => 12 + 16,
+                "secretbox" => 24 + 16,
+                _ => 16 + 16 - length % 16,
             };
             assert_eq!(sealed.len(), head.len() + length + overhead);
             assert_eq!(transformer.from_storage(KEY, sealed).unwrap(), (plain, false));
@@ -99,14 +121,16 @@ fn a_value_belongs_to_its_key() {
 
 #[test]
 fn no_changed_bit_is_read() {
-    let transformer = secrets(&[provider("aesgcm", &[("key1", 2)])]).transformer("", "secrets");
-    let sealed = transformer.to_storage(KEY, Bytes::from_static(PLAIN)).unwrap();
-    for bit in 0..sealed.len() * 8 {
-        let mut bad = sealed.to_vec();
-        bad[bit / 8] ^= 1 << (bit % 8);
-        transformer.from_storage(KEY, bad.into()).unwrap_err();
+    for kind in ["aesgcm", "secretbox"] {
+        let transformer = secrets(&[provider(kind, &[("key1", 2)])]).transformer("", "secrets");
+        let sealed = transformer.to_storage(KEY, Bytes::from_static(PLAIN)).unwrap();
+        for bit in 0..sealed.len() * 8 {
+            let mut bad = sealed.to_vec();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            transformer.from_storage(KEY, bad.into()).unwrap_err();
+        }
     }
-    for kind in ["aescbc", "aesgcm"] {
+    for kind in ["aescbc", "aesgcm", "secretbox"] {
         let transformer = secrets(&[provider(kind, &[("key1", 2)])]).transformer("", "secrets");
         let sealed = transformer.to_storage(KEY, Bytes::from_static(PLAIN)).unwrap();
         for length in 0..sealed.len() {
@@ -125,6 +149,11 @@ fn a_rotation_goes_step_by_step() {
         provider("aesgcm", &[("key1", 1)]),
         provider("aesgcm", &[("key2", 2), ("key1", 1)]),
     );
+    let salsa = provider("secretbox", &[("key1", 2)]);
+    let salsa_anew = format!(
+        "{{secretbox: {{keys: [{{name: key3, secret: {}}}, {{name: key1, secret: {}}}]}}}}",
+        NACL[0], KEYS[2]
+    );
     let plain = Bytes::from_static(PLAIN);
     // Each step reads what all before wrote, and says that it is stale.
     let steps = [
@@ -133,7 +162,11 @@ fn a_rotation_goes_step_by_step() {
         vec![old.clone(), IDENTITY.to_owned()],
         vec![new.clone(), IDENTITY.to_owned()],
         vec![one.clone(), new.clone(), IDENTITY.to_owned()],
-        vec![IDENTITY.to_owned(), one.clone(), new.clone()],
+        vec![salsa.clone(), one.clone(), new.clone(), IDENTITY.to_owned()],
+        vec![one.clone(), salsa.clone(), new.clone(), IDENTITY.to_owned()],
+        vec![new.clone(), salsa, one.clone(), IDENTITY.to_owned()],
+        vec![salsa_anew.clone(), new.clone(), one.clone(), IDENTITY.to_owned()],
+        vec![IDENTITY.to_owned(), one.clone(), salsa_anew, new.clone()],
     ];
     let mut written: Vec<Bytes> = Vec::new();
     for step in steps {
@@ -253,34 +286,6 @@ resources: []"
             in_secrets("[{identity: {}, aescbc: {keys: []}}]"),
             "resources[0].providers[0]: more than one",
         ),
-        (
-            in_secrets("[{aescbc: {keys: []}}]"),
-            "resources[0].providers[0].aescbc.keys: at least one",
-        ),
-        (
-            in_secrets("[{aesgcm: {}}]"),
-            "resources[0].providers[0].aesgcm.keys: at least one",
-        ),
-        (
-            in_secrets("[{aescbc: {keys: [{secret: AAAA}]}}]"),
-            "aescbc.keys[0].name: name is a mandatory",
-        ),
-        (
-            in_secrets("[{aescbc: {keys: [{name: a}]}}]"),
-            "aescbc.keys[0].secret: secret is a mandatory",
-        ),
-        (
-            in_secrets("[{aescbc: {keys: [{name: a, secret: '*'}]}}]"),
-            "secret: secrets must be base64",
-        ),
-        (
-            in_secrets("[{aescbc: {keys: [{name: a, secret: AAAA}]}}]"),
-            "got 3, expected one of [16, 24, 32]",
-        ),
-        (
-            in_secrets("[{secretbox: {keys: []}}]"),
-            "resources[0].providers[0].secretbox: secretbox",
-        ),
         (in_secrets("[{kms: {name: a}}]"), "resources[0].providers[0].kms: kms"),
         (in_secrets("[{aescbc: {kyes: []}}]"), "unknown field `kyes`"),
         (in_secrets("[{aes: {}}]"), "unknown field `aes`"),
@@ -317,6 +322,43 @@ resources: []"
     // All at once.
     let error = Encryption::parse(&in_secrets("[{aescbc: {keys: [{}]}}, {}]")).unwrap_err();
     assert_eq!(error.faults.len(), 3, "{error}");
+}
+
+#[test]
+fn every_key_that_does_not_fit_is_named_with_its_place() {
+    let aes = "expected one of [16, 24, 32]";
+    for (kind, lengths) in [("aescbc", aes), ("aesgcm", aes), ("secretbox", "expected one of [32]")] {
+        let wrong = format!("keys[0].secret: secret is not of the expected length, got 3, {lengths}");
+        let cases = [
+            ("{}", "keys: at least one keys is required"),
+            ("{keys: []}", "keys: at least one keys is required"),
+            (
+                "{keys: [{secret: AAAA}]}",
+                "keys[0].name: name is a mandatory field for a key",
+            ),
+            (
+                "{keys: [{name: a}]}",
+                "keys[0].secret: secret is a mandatory field for a key",
+            ),
+            (
+                "{keys: [{name: a, secret: '*'}]}",
+                "keys[0].secret: secrets must be base64 encoded",
+            ),
+            ("{keys: [{name: a, secret: AAAA}]}", &wrong),
+        ];
+        for (keys, expected) in cases {
+            let yaml = configuration(&format!("- resources: [secrets]\n  providers: [{{{kind}: {keys}}}]\n"));
+            let error = Encryption::parse(&yaml).unwrap_err();
+            let expected = format!("resources[0].providers[0].{kind}.{expected}");
+            assert!(error.to_string().contains(&expected), "{keys}: {error}");
+        }
+    }
+    // A length that is AES's alone.
+    let error = Encryption::parse(&configuration(&format!(
+        "- resources: [secrets]\n  providers: [{}]\n",
+        provider("secretbox", &[("a", 1)])
+    )));
+    assert!(error.unwrap_err().to_string().contains("got 24, expected one of [32]"));
 }
 
 #[test]
