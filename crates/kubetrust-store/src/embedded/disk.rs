@@ -27,6 +27,12 @@ impl From<redb::StorageError> for Fault {
     fn from(error: redb::StorageError) -> Self {
         match error {
             redb::StorageError::Corrupted(reason) => Self::Damaged(reason),
+            // No file of redb's, or one that ends too soon.
+            redb::StorageError::Io(error)
+                if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+            {
+                Self::Damaged(error.to_string())
+            }
             other => Self::Disk(other.to_string()),
         }
     }
@@ -76,23 +82,14 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What an operation on the disk is, for a test that makes it fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operation {
-    Read,
-    Write,
-    Grow,
-    Sync,
-}
-
-/// Decides whether an operation fails. A test's; the real one is `None`.
-pub(super) type Sabotage = Arc<dyn Fn(Operation) -> io::Result<()> + Send + Sync>;
+/// Puts something between the store and its file: a test's disk that fails. Without one it is [`Disk`] alone.
+pub(super) type Between = Arc<dyn Fn(Disk) -> Arc<dyn StorageBackend> + Send + Sync>;
 
 /// A folder that this process alone has.
 pub(super) struct Folder {
     path: PathBuf,
     cache: usize,
-    sabotage: Option<Sabotage>,
+    between: Option<Between>,
     /// Held as long as the folder is.
     lock: File,
 }
@@ -120,14 +117,15 @@ impl From<io::Error> for Refused {
 
 impl Folder {
     /// Makes the folder if there is none, for its owner alone: it holds every Secret of the cluster.
-    pub(super) fn take(path: &Path, cache: usize, sabotage: Option<Sabotage>) -> Result<Self, Refused> {
+    pub(super) fn take(path: &Path, cache: usize, between: Option<Between>) -> Result<Self, Refused> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .mode(0o600)
-            .open(path.join(LOCK))?;
+            .open(path.join(LOCK))
+            .map_err(|error| named(LOCK, &error))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Refused::Locked),
@@ -136,7 +134,7 @@ impl Folder {
         Ok(Self {
             path: path.to_owned(),
             cache,
-            sabotage,
+            between,
             lock,
         })
     }
@@ -149,56 +147,61 @@ impl Folder {
     pub(super) fn create(&self, fill: impl FnOnce(&Database) -> Result<(), Fault>) -> Result<Database, Fault> {
         let unborn = self.path.join(UNBORN);
         match std::fs::remove_file(&unborn) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_fault(&error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_fault(UNBORN, &error)),
             Ok(()) | Err(_) => {}
         }
         let mut options = OpenOptions::new();
         options.create_new(true).mode(0o600);
-        let database = self.open_file(&unborn, &mut options)?;
+        let database = self.open_file(UNBORN, &mut options)?;
         fill(&database)?;
-        std::fs::rename(&unborn, self.path.join(DATA)).map_err(|error| io_fault(&error))?;
+        std::fs::rename(&unborn, self.path.join(DATA)).map_err(|error| io_fault(DATA, &error))?;
         let folder = File::open(&self.path).and_then(|folder| folder.sync_all());
-        folder.map_err(|error| io_fault(&error))?;
+        folder.map_err(|error| io_fault(".", &error))?;
         Ok(database)
     }
 
     pub(super) fn open(&self) -> Result<Database, Fault> {
-        self.open_file(&self.path.join(DATA), &mut OpenOptions::new())
+        self.open_file(DATA, &mut OpenOptions::new())
     }
 
     /// Opens the file and verifies every page of it first.
     pub(super) fn open_verified(&self) -> Result<Database, Fault> {
         let mut builder = self.builder();
         builder.set_check_integrity_on_open(true);
-        Ok(builder.create_with_backend(self.backend(&self.path.join(DATA), &mut OpenOptions::new())?)?)
+        Ok(builder.create_with_backend(self.backend(DATA, &mut OpenOptions::new())?)?)
     }
 
     /// Opens the file anew after the disk failed. What the disk did not take may still stand in the page cache, marked
     /// as written (`fsync(2)`: a second one succeeds); so it is thrown away first, and redb sees what a crash would
     /// have left.
     pub(super) fn reopen(&self) -> Result<Database, Fault> {
-        let path = self.path.join(DATA);
-        let forgotten = File::open(&path).and_then(|file| {
+        let forgotten = File::open(self.path.join(DATA)).and_then(|file| {
             rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).map_err(io::Error::from)
         });
-        forgotten.map_err(|error| io_fault(&error))?;
+        forgotten.map_err(|error| io_fault(DATA, &error))?;
         self.open()
     }
 
-    fn open_file(&self, path: &Path, options: &mut OpenOptions) -> Result<Database, Fault> {
-        Ok(self.builder().create_with_backend(self.backend(path, options)?)?)
+    fn open_file(&self, name: &str, options: &mut OpenOptions) -> Result<Database, Fault> {
+        Ok(self.builder().create_with_backend(self.backend(name, options)?)?)
     }
 
-    fn backend(&self, path: &Path, options: &mut OpenOptions) -> Result<Backend, Fault> {
+    fn backend(&self, name: &str, options: &mut OpenOptions) -> Result<Backend, Fault> {
+        let failed = |error| io_fault(name, &error);
         let file = options
             .read(true)
             .write(true)
-            .open(path)
-            .map_err(|error| io_fault(&error))?;
-        Ok(Backend {
-            file,
-            sabotage: self.sabotage.clone(),
-        })
+            .open(self.path.join(name))
+            .map_err(failed)?;
+        // redb makes a database of it.
+        if name == DATA && file.metadata().map_err(failed)?.len() == 0 {
+            return Err(Fault::Damaged(format!("{name} is empty")));
+        }
+        let disk = Disk(file);
+        Ok(Backend(match &self.between {
+            None => Arc::new(disk),
+            Some(between) => between(disk),
+        }))
     }
 
     fn builder(&self) -> Builder {
@@ -209,50 +212,63 @@ impl Folder {
     }
 }
 
-fn io_fault(error: &io::Error) -> Fault {
-    Fault::Disk(error.to_string())
+/// Says which file of the folder it was.
+fn named(name: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{name}: {error}"))
 }
 
-/// redb's own file backend, less its locks (the folder has one) and with a place to fail.
-struct Backend {
-    file: File,
-    sabotage: Option<Sabotage>,
+fn io_fault(name: &str, error: &io::Error) -> Fault {
+    Fault::Disk(named(name, error).to_string())
 }
 
-impl fmt::Debug for Backend {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.file.fmt(formatter)
-    }
-}
-
-impl Backend {
-    fn may(&self, operation: Operation) -> io::Result<()> {
-        self.sabotage.as_ref().map_or(Ok(()), |sabotage| sabotage(operation))
-    }
-}
+/// What redb is given.
+#[derive(Debug)]
+struct Backend(Arc<dyn StorageBackend>);
 
 impl StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+        self.0.len()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.may(Operation::Read)?;
-        self.file.read_exact_at(out, offset)
+        self.0.read(offset, out)
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        self.may(Operation::Grow)?;
-        self.file.set_len(length)
+        self.0.set_len(length)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.may(Operation::Sync)?;
-        self.file.sync_data()
+        self.0.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.may(Operation::Write)?;
-        self.file.write_all_at(data, offset)
+        self.0.write(offset, data)
+    }
+}
+
+/// redb's own file backend, less its locks: the folder has one.
+#[derive(Debug)]
+pub(super) struct Disk(File);
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(out, offset)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(data, offset)
     }
 }

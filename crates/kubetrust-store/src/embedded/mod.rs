@@ -9,6 +9,8 @@ mod backup;
 mod check;
 mod crc;
 mod disk;
+#[cfg(test)]
+mod faults;
 mod record;
 mod tables;
 #[cfg(test)]
@@ -107,8 +109,8 @@ pub enum OpenError {
         /// How.
         reason: String,
     },
-    /// A later kubetrust made it.
-    #[error("{}: the store has format {found}, and this kubetrust knows {known}; use a later one", folder.display())]
+    /// Another kubetrust made it.
+    #[error("{}: the store has format {found}, and this kubetrust knows {known}; use the one that made it", folder.display())]
     Format {
         /// Where.
         folder: PathBuf,
@@ -151,8 +153,8 @@ impl Embedded {
         Self::open_with(path, options, None)
     }
 
-    fn open_with(path: &Path, options: Options, sabotage: Option<disk::Sabotage>) -> Result<Self, OpenError> {
-        let folder = take(path, &options, sabotage)?;
+    fn open_with(path: &Path, options: Options, between: Option<disk::Between>) -> Result<Self, OpenError> {
+        let folder = take(path, &options, between)?;
         let (shared, writer) =
             guarded(|| Self::begin(path, folder, options)).map_err(|fault| opening(path, fault))??;
         let (queue, requests) = mpsc::channel();
@@ -448,8 +450,8 @@ fn page(snapshot: &Snapshot, range: &Range) -> Result<Result<Page>, Fault> {
 }
 
 /// Takes a folder for this process alone.
-fn take(path: &Path, options: &Options, sabotage: Option<disk::Sabotage>) -> Result<Folder, OpenError> {
-    Folder::take(path, options.cache, sabotage).map_err(|refused| match refused {
+fn take(path: &Path, options: &Options, between: Option<disk::Between>) -> Result<Folder, OpenError> {
+    Folder::take(path, options.cache, between).map_err(|refused| match refused {
         Refused::Locked => OpenError::InUse {
             folder: path.to_owned(),
         },

@@ -10,9 +10,11 @@ use super::disk::Fault;
 use crate::limits::shown;
 use crate::{KeyValue, LeaseId, Revision};
 
-/// A version of a key as it lies on disk: checksum, kind, created, version, lease, value.
-const HEADER: usize = 4 + 1 + 8 + 8 + 8;
-const KIND: usize = 4;
+/// A version of a key as it lies on disk: checksum, checksum of its key and revision alone, kind, created, version,
+/// lease, value.
+const HEADER: usize = 4 + 4 + 1 + 8 + 8 + 8;
+const KEY_SUM: usize = 4;
+const KIND: usize = 8;
 const PUT: u8 = 1;
 const TOMBSTONE: u8 = 0;
 
@@ -29,15 +31,16 @@ pub(super) fn tombstone(key: &[u8], revision: Revision) -> Vec<u8> {
 
 fn version(key: &[u8], revision: Revision, kind: u8, numbers: [u64; 2], lease: i64, value: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER + value.len());
-    bytes.extend_from_slice(&[0; KIND]);
+    bytes.extend_from_slice(&[0; KEY_SUM]);
+    bytes.extend_from_slice(&sum(key, revision, &[]).to_le_bytes());
     bytes.push(kind);
     for number in numbers {
         bytes.extend_from_slice(&number.to_le_bytes());
     }
     bytes.extend_from_slice(&lease.to_le_bytes());
     bytes.extend_from_slice(value);
-    let sum = sum(key, revision, &bytes[KIND..]);
-    bytes[..KIND].copy_from_slice(&sum.to_le_bytes());
+    let sum = sum(key, revision, &bytes[KEY_SUM..]);
+    bytes[..KEY_SUM].copy_from_slice(&sum.to_le_bytes());
     bytes
 }
 
@@ -52,19 +55,32 @@ fn sum(key: &[u8], revision: Revision, rest: &[u8]) -> u32 {
         .sum()
 }
 
+/// Whether this is the key of a version, whatever else is wrong with it: what others that are searched for rest on.
+pub(super) fn verify_key(key: &[u8], revision: Revision, bytes: &[u8]) -> Result<(), Fault> {
+    let stated = bytes.get(KEY_SUM..).and_then(|rest| rest.first_chunk());
+    if stated.map(|stated| u32::from_le_bytes(*stated)) == Some(sum(key, revision, &[])) {
+        Ok(())
+    } else {
+        Err(damaged(key, revision))
+    }
+}
+
+fn damaged(key: &[u8], revision: Revision) -> Fault {
+    Fault::Damaged(format!(
+        "the record of {} at revision {revision} does not match its checksum",
+        shown(key)
+    ))
+}
+
 /// Reads a version of a key; `None` says that it was removed.
 pub(super) fn read_version(key: &[u8], revision: Revision, bytes: &[u8]) -> Result<Option<KeyValue>, Fault> {
-    let damaged = || {
-        Fault::Damaged(format!(
-            "the record of {} at revision {revision} does not match its checksum",
-            shown(key)
-        ))
-    };
+    let damaged = || damaged(key, revision);
     let mut reader = Reader(bytes);
     let stated = u32::from_le_bytes(reader.array().ok_or_else(damaged)?);
     if stated != sum(key, revision, reader.0) {
         return Err(damaged());
     }
+    let [_, _, _, _] = reader.array().ok_or_else(damaged)?;
     let [kind] = reader.array().ok_or_else(damaged)?;
     let created = u64::from_le_bytes(reader.array().ok_or_else(damaged)?);
     let version = u64::from_le_bytes(reader.array().ok_or_else(damaged)?);
@@ -206,7 +222,23 @@ mod tests {
     #[test]
     fn a_record_at_another_key_or_revision_is_damage() {
         let kv = sample();
-        read_version(b"/registry/b", 9, &put(&kv)).unwrap_err();
-        read_version(&kv.key, 8, &put(&kv)).unwrap_err();
+        for (key, revision) in [(b"/registry/b".as_slice(), 9), (&kv.key, 8)] {
+            read_version(key, revision, &put(&kv)).unwrap_err();
+            verify_key(key, revision, &put(&kv)).unwrap_err();
+        }
+        verify_key(&kv.key, 9, &put(&kv)).unwrap();
+        verify_key(&kv.key, 9, &tombstone(&kv.key, 9)).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_value_does_not_make_its_key_doubtful() {
+        let kv = sample();
+        let mut bad = put(&kv);
+        *bad.last_mut().unwrap() ^= 1;
+        verify_key(&kv.key, 9, &bad).unwrap();
+        read_version(&kv.key, 9, &bad).unwrap_err();
+        for cut in 0..KIND {
+            verify_key(&kv.key, 9, &bad[..cut]).unwrap_err();
+        }
     }
 }

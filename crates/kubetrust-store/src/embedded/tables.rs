@@ -39,7 +39,7 @@ pub(super) const COMPACTED: &str = "compacted";
 pub(super) const FORMAT: &str = "format";
 
 /// The layout that this code reads and writes.
-pub(super) const FORMAT_NOW: u64 = 1;
+pub(super) const FORMAT_NOW: u64 = 2;
 
 /// Makes the tables of a new store, whose first revision is 1 as etcd's is: 0 means "any" to clients of Kubernetes.
 pub(super) fn initialize(database: &Database, time: u64) -> Result<(), Fault> {
@@ -111,17 +111,13 @@ impl Snapshot {
         let mut candidate: Option<Version> = None;
         for entry in self.walk(start, end)? {
             let (key, value) = entry?;
-            let (name, revision) = key.value();
-            if revision > at {
+            if key.value().1 > at {
+                verify_key(&key, &value)?;
                 continue;
             }
-            let same = candidate.as_ref().is_some_and(|(key, _)| key.value().0 == name);
-            if let Some(before) = candidate.take()
-                && !same
-            {
+            if let Some(before) = pass(&mut candidate, (key, value))? {
                 found.take(&before)?;
             }
-            candidate = Some((key, value));
         }
         if let Some(last) = candidate {
             found.take(&last)?;
@@ -134,13 +130,7 @@ impl Snapshot {
         let mut items = Vec::new();
         let mut candidate: Option<Version> = None;
         for entry in self.walk(start, end)? {
-            let (key, value) = entry?;
-            let same = candidate
-                .as_ref()
-                .is_some_and(|(before, _)| before.value().0 == key.value().0);
-            if let Some(before) = candidate.replace((key, value))
-                && !same
-            {
+            if let Some(before) = pass(&mut candidate, entry?)? {
                 items.extend(current(&before)?);
                 if items.len() >= limit {
                     return Ok(items);
@@ -153,13 +143,12 @@ impl Snapshot {
         Ok(items)
     }
 
-    fn walk(&self, start: &[u8], end: &[u8]) -> Result<redb::Range<'static, HistoryKey, Stored>, Fault> {
-        Ok(if end == NO_END {
-            self.history.range::<(&[u8], u64)>((start, 0)..)?
-        } else if start < end {
-            self.history.range::<(&[u8], u64)>((start, 0)..(end, 0))?
-        } else {
-            self.history.range::<(&[u8], u64)>((start, 0)..(start, 0))?
+    /// The records of a range, after a look at the one before it.
+    fn walk(&self, start: &[u8], end: &[u8]) -> Result<Walk, Fault> {
+        beside(below(&self.history, start, 0)?.as_ref(), |name| name < start)?;
+        Ok(Walk {
+            records: self.history.range::<(&[u8], u64)>((start, 0)..)?,
+            end: (end != NO_END).then(|| end.to_vec()),
         })
     }
 
@@ -171,7 +160,13 @@ impl Snapshot {
         let mut size = 0;
         for entry in self.log.range(after.saturating_add(1)..)? {
             let (revision, line) = entry?;
-            reached = revision.value();
+            if revision.value() != reached + 1 {
+                return Err(Fault::Damaged(format!(
+                    "the log goes from revision {reached} to {}",
+                    revision.value()
+                )));
+            }
+            reached += 1;
             for key in record::read_line(reached, line.value())?.keys {
                 let event = self.event(key, reached)?;
                 size += event.size();
@@ -247,7 +242,29 @@ impl Snapshot {
 /// What a line of the log costs a replay beside its values, so that empty ones end too.
 const LINE_COST: usize = 64;
 
-type Version = (AccessGuard<'static, HistoryKey>, AccessGuard<'static, Stored>);
+type Version<'t> = (AccessGuard<'t, HistoryKey>, AccessGuard<'t, Stored>);
+
+/// Records in order, up to the first whose key is at the end or after it: where that key is another than was written,
+/// there would be more.
+struct Walk {
+    records: redb::Range<'static, HistoryKey, Stored>,
+    end: Option<Vec<u8>>,
+}
+
+impl Iterator for Walk {
+    type Item = Result<Version<'static>, Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let record = match self.records.next()? {
+            Ok(record) => record,
+            Err(error) => return Some(Err(error.into())),
+        };
+        if self.end.as_deref().is_some_and(|end| record.0.value().0 >= end) {
+            return verify_key(&record.0, &record.1).err().map(Err);
+        }
+        Some(Ok(record))
+    }
+}
 
 struct Found {
     items: Vec<KeyValue>,
@@ -256,7 +273,7 @@ struct Found {
 }
 
 impl Found {
-    fn take(&mut self, version: &Version) -> Result<(), Fault> {
+    fn take(&mut self, version: &Version<'_>) -> Result<(), Fault> {
         if self.limit != 0 && self.items.len() >= self.limit {
             self.count += usize::from(!record::is_tombstone(version.1.value()));
             return Ok(());
@@ -269,8 +286,26 @@ impl Found {
     }
 }
 
+/// Takes one record after the other, and gives the last version of each key. The keys of those between are verified: one
+/// with a flipped bit is another key's.
+fn pass<'t>(candidate: &mut Option<Version<'t>>, next: Version<'t>) -> Result<Option<Version<'t>>, Fault> {
+    let name = next.0.value().0;
+    let same = candidate.as_ref().is_some_and(|(before, _)| before.value().0 == name);
+    let before = candidate.replace(next);
+    if same && let Some((key, value)) = &before {
+        verify_key(key, value)?;
+        return Ok(None);
+    }
+    Ok(before)
+}
+
+fn verify_key(key: &AccessGuard<'_, HistoryKey>, value: &AccessGuard<'_, Stored>) -> Result<(), Fault> {
+    let (name, revision) = key.value();
+    record::verify_key(name, revision, value.value())
+}
+
 /// A version, unless it says that the key was removed.
-fn current((key, value): &Version) -> Result<Option<KeyValue>, Fault> {
+fn current((key, value): &Version<'_>) -> Result<Option<KeyValue>, Fault> {
     let (name, revision) = key.value();
     record::read_version(name, revision, value.value())
 }
@@ -403,13 +438,58 @@ impl<'t> Writable<'t> {
     }
 }
 
+/// The newest version of a key.
+///
+/// A search follows keys, whose checksums it does not look at: a flipped bit in one of them could make a key look absent,
+/// or an old version look like the newest. Whichever way it was led, it ended beside the one with the flipped bit, or
+/// beside one that is out of order; so both neighbours of the place are looked at.
 fn newest(history: &impl ReadableTable<HistoryKey, Stored>, key: &[u8]) -> Result<Option<KeyValue>, Fault> {
-    let entry = history.range::<(&[u8], u64)>((key, 0)..=(key, u64::MAX))?.next_back();
-    let Some(entry) = entry else {
+    beside(above(history, key, u64::MAX)?.as_ref(), |name| name > key)?;
+    let Some((place, value)) = below(history, key, u64::MAX)? else {
         return Ok(None);
     };
-    let (name, value) = entry?;
-    record::read_version(key, name.value().1, value.value())
+    let (name, revision) = place.value();
+    if name == key {
+        return record::read_version(key, revision, value.value());
+    }
+    beside(Some(&(place, value)), |name| name < key)?;
+    Ok(None)
+}
+
+/// The last record before a place.
+fn below<'t>(
+    history: &'t impl ReadableTable<HistoryKey, Stored>,
+    key: &[u8],
+    revision: u64,
+) -> Result<Option<Version<'t>>, Fault> {
+    let mut records = history.range::<(&[u8], u64)>(..(key, revision))?;
+    Ok(records.next_back().transpose()?)
+}
+
+/// The first record from a place on.
+fn above<'t>(
+    history: &'t impl ReadableTable<HistoryKey, Stored>,
+    key: &[u8],
+    revision: u64,
+) -> Result<Option<Version<'t>>, Fault> {
+    let mut records = history.range::<(&[u8], u64)>((key, revision)..)?;
+    Ok(records.next().transpose()?)
+}
+
+/// A neighbour, if there is one, has the key that it was written with, and is where it belongs.
+fn beside(neighbour: Option<&Version<'_>>, belongs: impl FnOnce(&[u8]) -> bool) -> Result<(), Fault> {
+    let Some((place, value)) = neighbour else {
+        return Ok(());
+    };
+    verify_key(place, value)?;
+    let (name, revision) = place.value();
+    if belongs(name) {
+        return Ok(());
+    }
+    Err(Fault::Damaged(format!(
+        "the record of {} at revision {revision} is out of order",
+        shown(name)
+    )))
 }
 
 fn last_revision(log: &impl ReadableTable<u64, Stored>) -> Result<Revision, Fault> {

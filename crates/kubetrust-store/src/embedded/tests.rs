@@ -1,7 +1,6 @@
-//! A disk that fails, fills up and flips bits; a clock that is set; a history that ends.
+//! A value with a flipped bit; a clock that is set; a history that ends. What else a disk can do is in `faults`.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,16 +10,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use jiff::{SignedDuration, Timestamp};
-use parking_lot::Mutex;
 
-use super::disk::Operation;
 use super::{Embedded, History, OpenError, Options};
-use crate::{Change, Error, Expect, LeaseId, NO_END, Outcome, Range, Revision, Store, Watched, Write};
+use crate::{Change, Error, Expect, LeaseId, Outcome, Range, Revision, Store, Write};
 
 /// How long anything may take that has to come.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-fn put(key: &str, value: impl Into<Bytes>, lease: Option<LeaseId>) -> Vec<Write> {
+pub(super) fn put(key: &str, value: impl Into<Bytes>, lease: Option<LeaseId>) -> Vec<Write> {
     vec![Write {
         key: Bytes::copy_from_slice(key.as_bytes()),
         expect: None,
@@ -31,7 +28,7 @@ fn put(key: &str, value: impl Into<Bytes>, lease: Option<LeaseId>) -> Vec<Write>
     }]
 }
 
-async fn committed(store: &Embedded, writes: Vec<Write>) -> Revision {
+pub(super) async fn committed(store: &Embedded, writes: Vec<Write>) -> Revision {
     match store.commit(writes).await.unwrap() {
         Outcome::Committed(revision) => revision,
         Outcome::Conflict { .. } => panic!("a conflict"),
@@ -39,7 +36,7 @@ async fn committed(store: &Embedded, writes: Vec<Write>) -> Revision {
 }
 
 /// Waits until it holds.
-async fn eventually<T>(mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+pub(super) async fn eventually<T>(mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = probe().await {
@@ -50,104 +47,8 @@ async fn eventually<T>(mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     }
 }
 
-/// A disk that refuses one kind of operation while it is told to.
-#[derive(Clone, Default)]
-struct Failing(Arc<Mutex<Option<Operation>>>);
-
-impl Failing {
-    fn open(&self, folder: &Path) -> Embedded {
-        let failing = self.clone();
-        let sabotage = move |operation| {
-            if *failing.0.lock() == Some(operation) {
-                return Err(io::Error::from(io::ErrorKind::StorageFull));
-            }
-            Ok(())
-        };
-        // Without a cache, so that reads reach the disk.
-        let options = Options {
-            cache: 0,
-            ..Options::default()
-        };
-        Embedded::open_with(folder, options, Some(Arc::new(sabotage))).unwrap()
-    }
-
-    fn set(&self, operation: Option<Operation>) {
-        *self.0.lock() = operation;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_fails_loses_nothing_and_serves_again_when_it_is_well() {
-    for operation in [Operation::Write, Operation::Grow, Operation::Sync, Operation::Read] {
-        let folder = tempfile::tempdir().unwrap();
-        let disk = Failing::default();
-        let store = disk.open(folder.path());
-        let begin = store.revision_now().unwrap();
-        let mut watch = store
-            .watch(Bytes::from_static(b"\0"), Bytes::from_static(NO_END), begin)
-            .await
-            .unwrap();
-        let mut acknowledged = Vec::new();
-        for number in 0..20 {
-            acknowledged.push((
-                committed(&store, put(&format!("before/{number}"), "x", None)).await,
-                format!("before/{number}"),
-            ));
-        }
-        disk.set(Some(operation));
-        // Big enough that the file has to grow.
-        let value = Bytes::from(vec![7; 1 << 20]);
-        let mut failed = false;
-        for number in 0..40 {
-            let key = format!("amid/{number}");
-            match store.commit(put(&key, value.clone(), None)).await {
-                Ok(Outcome::Committed(revision)) => acknowledged.push((revision, key)),
-                Err(Error::Unavailable(_) | Error::Unknown(_)) => failed = true,
-                other => panic!("{operation:?}: {other:?}"),
-            }
-        }
-        assert!(failed, "{operation:?} failed nothing");
-        let closed = store.get(b"before/0").await.unwrap_err();
-        assert!(matches!(closed, Error::Unavailable(_)), "{closed}");
-        assert!(store.health().await.is_err() && store.revision().await.is_err());
-
-        disk.set(None);
-        let last = eventually(async || match store.commit(put("after", "x", None)).await {
-            Ok(Outcome::Committed(revision)) => Some(revision),
-            _ => None,
-        })
-        .await;
-        store.health().await.unwrap();
-        for (revision, key) in &acknowledged {
-            let kv = store.get(key.as_bytes()).await.unwrap().0.unwrap();
-            assert_eq!(kv.modified, *revision, "{operation:?}");
-        }
-        let mut found = Vec::new();
-        let mut reached = begin;
-        while reached < last {
-            match tokio::time::timeout(PATIENCE, watch.next())
-                .await
-                .unwrap()
-                .unwrap()
-                .unwrap()
-            {
-                Watched::Events { events, revision } => {
-                    found.extend(events.iter().map(crate::Event::revision));
-                    reached = revision;
-                }
-                Watched::Progress(revision) => reached = revision,
-            }
-        }
-        let every: Vec<Revision> = (begin + 1..=last).collect();
-        assert_eq!(found, every, "{operation:?}");
-        drop(store);
-        let store = Embedded::open(folder.path(), Options::default()).unwrap();
-        assert_eq!(store.revision_now(), Some(last));
-    }
-}
-
 /// A store with some keys in a folder, closed.
-async fn filled(folder: &Path, keys: usize) {
+pub(super) async fn filled(folder: &Path, keys: usize) {
     let store = Embedded::open(folder, Options::default()).unwrap();
     for number in 0..keys {
         committed(&store, put(&format!("key/{number:04}"), value(number), None)).await;
@@ -155,7 +56,7 @@ async fn filled(folder: &Path, keys: usize) {
 }
 
 /// A value that stands out.
-fn value(number: usize) -> Bytes {
+pub(super) fn value(number: usize) -> Bytes {
     format!("<value of {number:04}:{}>", "v".repeat(200)).into()
 }
 
@@ -193,63 +94,6 @@ async fn a_flipped_bit_in_a_value_is_found_and_named_and_not_served() {
     // The others are as good as before.
     assert_eq!(store.get(b"key/0041").await.unwrap().0.unwrap().value, value(41));
     committed(&store, put("key/0041", "new", None)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_flipped_bit_anywhere_is_ever_served() {
-    const KEYS: usize = 40;
-    let folder = tempfile::tempdir().unwrap();
-    filled(folder.path(), KEYS).await;
-    let path = folder.path().join("store.redb");
-    let good = fs::read(&path).unwrap();
-    let written = (0..good.len()).filter(|index| good[*index] != 0).collect::<Vec<_>>();
-    for step in 0..150 {
-        let mut bad = good.clone();
-        bad[written[step * written.len() / 150]] ^= 1 << (step % 8);
-        fs::write(&path, bad).unwrap();
-        let Ok(store) = Embedded::open(folder.path(), Options::default()) else {
-            continue;
-        };
-        for number in 0..KEYS {
-            if let Ok((Some(kv), _)) = store.get(format!("key/{number:04}").as_bytes()).await {
-                assert_eq!(kv.value, value(number));
-            }
-        }
-        if let Ok(page) = store.range(Range::prefix("key/")).await {
-            for kv in page.items {
-                let number: usize = std::str::from_utf8(&kv.key[4..]).unwrap().parse().unwrap();
-                assert_eq!(kv.value, value(number));
-            }
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_store_is_not_opened() {
-    let folder = tempfile::tempdir().unwrap();
-    filled(folder.path(), 100).await;
-    let path = folder.path().join("store.redb");
-    let good = fs::read(&path).unwrap();
-    let cases = [
-        good[..good.len() / 2].to_vec(),
-        good[..100].to_vec(),
-        b"no store".to_vec(),
-        vec![0; 10_000],
-    ];
-    for bad in cases {
-        fs::write(&path, bad).unwrap();
-        let error = Embedded::open(folder.path(), Options::default()).err().unwrap();
-        assert!(
-            error.to_string().starts_with(&folder.path().display().to_string()),
-            "{error}"
-        );
-        assert!(
-            matches!(error, OpenError::Damaged { .. } | OpenError::Io { .. }),
-            "{error:?}"
-        );
-    }
-    fs::write(&path, good).unwrap();
-    Embedded::open(folder.path(), Options::default()).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
