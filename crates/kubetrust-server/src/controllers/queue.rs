@@ -39,7 +39,7 @@ impl Queue {
     pub fn drain(&mut self) {
         self.first = Vec::new().into_iter();
         if let Some(subscription) = &mut self.subscription {
-            while subscription.feed.try_recv().is_ok() {}
+            subscription.feed.drain();
         }
     }
 

@@ -14,16 +14,13 @@ use futures_util::StreamExt;
 use kubetrust_api::status::{Cause, Status};
 use kubetrust_store::{self as store, Event, KeyValue, Range, Revision, Store, Watched, prefix_end};
 use parking_lot::RwLock;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tracing::{error, warn};
 
+use super::events::{Feed, Ring, Watcher};
 use super::object::Object;
 use super::values::Values;
 
-/// Events kept per resource for watches that start in the past.
-const RING: usize = 4096;
-/// Events that may wait for one watcher before it is dropped.
-const WATCHER_QUEUE: usize = 1024;
 /// How long a read waits for the cache to reach the revision that it needs.
 const FRESH: Duration = Duration::from_secs(3);
 /// How far back the history is replayed at the start, so that watches resume over a restart.
@@ -71,6 +68,23 @@ pub struct Change {
 }
 
 impl Change {
+    pub(super) fn new(key: Bytes, kind: Kind, object: Arc<Object>, previous: Option<Arc<Object>>) -> Self {
+        Self {
+            key,
+            kind,
+            object,
+            previous,
+            frame: OnceLock::new(),
+        }
+    }
+
+    /// Bytes that it holds, at most about: the object, its line, which is as long, and the object before it, although
+    /// another change may hold that one too.
+    pub(super) fn size(&self) -> usize {
+        let previous = self.previous.as_ref().map_or(0, |previous| previous.json.len());
+        size_of::<Self>() + self.key.len() + 2 * self.object.json.len() + previous
+    }
+
     /// The line that a JSON watch sends for it, made once for all watchers.
     pub fn frame(&self) -> Bytes {
         self.frame.get_or_init(|| frame(self.kind, &self.object.json)).clone()
@@ -102,9 +116,7 @@ pub struct Table {
 #[derive(Debug, Default)]
 struct State {
     objects: BTreeMap<Bytes, Arc<Object>>,
-    ring: VecDeque<Arc<Change>>,
-    /// Watches may start after this revision or any later one.
-    oldest: Revision,
+    ring: Ring,
     /// The revision of the last change of this table.
     changed: Revision,
     watchers: Vec<Watcher>,
@@ -132,32 +144,11 @@ impl State {
             (None, Some(previous)) => (Kind::Deleted, Arc::new(previous.removed_at(revision))),
             (None, None) => return None,
         };
-        let change = Arc::new(Change {
-            key,
-            kind,
-            object,
-            previous,
-            frame: OnceLock::new(),
-        });
-        self.ring.push_back(Arc::clone(&change));
-        if self.ring.len() > RING
-            && let Some(dropped) = self.ring.pop_front()
-        {
-            self.oldest = dropped.object.revision;
-        }
-        self.watchers.retain(|watcher| {
-            !change.key.starts_with(&watcher.prefix) || watcher.sender.try_send(Arc::clone(&change)).is_ok()
-        });
+        let change = Arc::new(Change::new(key, kind, object, previous));
+        self.ring.push(Arc::clone(&change));
+        self.watchers.retain(|watcher| watcher.tell(&change));
         Some(change)
     }
-}
-
-#[derive(Debug)]
-struct Watcher {
-    id: u64,
-    /// Only changes of keys with this prefix.
-    prefix: Bytes,
-    sender: mpsc::Sender<Arc<Change>>,
 }
 
 /// A view of a table at one moment.
@@ -177,7 +168,7 @@ pub struct Subscription {
     /// The events that had happened already.
     pub backlog: VecDeque<Arc<Change>>,
     /// Those to come. It ends when the watcher was too slow, or the cache began anew.
-    pub feed: mpsc::Receiver<Arc<Change>>,
+    pub feed: Feed,
     /// Where the feed begins.
     pub revision: Revision,
     table: Arc<Table>,
@@ -279,14 +270,10 @@ impl Table {
     /// All changes of keys with `prefix` after `after`, as they happen; 410 where that is too long ago.
     pub fn subscribe(self: &Arc<Self>, prefix: Bytes, after: Revision) -> Result<Subscription, Status> {
         let mut state = self.state.write();
-        if after < state.oldest {
-            return Err(Status::expired(format!(
-                "too old resource version: {after} ({})",
-                state.oldest
-            )));
-        }
-        let first = state.ring.partition_point(|change| change.object.revision <= after);
-        let recent = state.ring.iter().skip(first);
+        let recent = state
+            .ring
+            .after(after)
+            .map_err(|oldest| Status::expired(format!("too old resource version: {after} ({oldest})")))?;
         let backlog = recent
             .filter(|change| change.key.starts_with(&prefix))
             .cloned()
@@ -314,10 +301,10 @@ impl Table {
     }
 
     fn attach(self: &Arc<Self>, state: &mut State, prefix: Bytes, backlog: VecDeque<Arc<Change>>) -> Subscription {
-        let (sender, feed) = mpsc::channel(WATCHER_QUEUE);
         let id = state.next_watcher;
         state.next_watcher += 1;
-        state.watchers.push(Watcher { id, prefix, sender });
+        let (watcher, feed) = Watcher::new(id, prefix);
+        state.watchers.push(watcher);
         let revision = state.changed.max(self.reached.load(Ordering::Acquire));
         Subscription {
             backlog,
@@ -359,29 +346,16 @@ impl Table {
             } else {
                 Kind::Added
             };
-            changes.push(Change {
-                key: key.clone(),
-                kind,
-                object: Arc::clone(object),
-                previous,
-                frame: OnceLock::new(),
-            });
+            changes.push(Change::new(key.clone(), kind, Arc::clone(object), previous));
         }
         for (key, previous) in std::mem::take(&mut state.objects) {
             let object = Arc::new(previous.removed_at(revision));
             let previous = Some(previous);
-            changes.push(Change {
-                key,
-                kind: Kind::Deleted,
-                object,
-                previous,
-                frame: OnceLock::new(),
-            });
+            changes.push(Change::new(key, Kind::Deleted, object, previous));
         }
         state.objects = found;
-        state.ring.clear();
+        state.ring.begin_at(revision);
         state.watchers.clear();
-        state.oldest = revision;
         state.changed = revision;
         changes
     }
