@@ -1,8 +1,5 @@
 #![no_main]
 
-use kubetrust_server::audit::policy::Policy;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| {
-    let _ = Policy::parse(data);
-});
+fuzz_target!(|data: &[u8]| kubetrust_fuzz::entries::audit_policy(data));

@@ -11,6 +11,7 @@ mod support;
 
 mod admission;
 mod faults;
+mod fuzz;
 mod hostile;
 mod identity;
 mod metrics;

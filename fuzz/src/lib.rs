@@ -1,0 +1,3 @@
+//! What the fuzz targets call; the workspace's tests call the same.
+
+pub mod entries;
