@@ -9,8 +9,8 @@ use std::path::Path;
 mod entries;
 
 /// Mutations of an entry, less for those that open a store.
-const MUTATIONS: usize = 1500;
-const SLOW: &[(&str, usize)] = &[("watch_resume", 120), ("store_recovery", 60), ("body", 600)];
+const MUTATIONS: usize = 8000;
+const SLOW: &[(&str, usize)] = &[("watch_resume", 600), ("store_recovery", 300), ("body", 3000)];
 
 /// Most bytes that a mutation grows to.
 const LENGTH: usize = 4 << 20;
