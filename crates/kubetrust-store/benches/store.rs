@@ -1,4 +1,5 @@
-//! What a durable write costs beside the disk, redb beside fjall, and a start beside reading the file.
+//! What a durable write costs beside the disk, redb beside fjall; our client of etcd beside a bare one; and a start beside
+//! reading the file.
 //!
 //! `cargo bench -p kubetrust-store`. Every row stands beside its limit, measured in the same run.
 
@@ -8,6 +9,12 @@
     reason = "a bench may stop, and its output is its result"
 )]
 
+#[path = "bare/mod.rs"]
+mod bare;
+#[path = "../tests/support/etcd.rs"]
+mod peer;
+
+use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kubetrust_store::embedded::{Embedded, Options};
+use kubetrust_store::etcd::Etcd;
 use kubetrust_store::{Change, Expect, Outcome, Range, Store, Write};
 use redb::TableDefinition;
 use tokio::runtime::Runtime;
@@ -39,6 +47,7 @@ fn main() {
         .build()
         .unwrap();
     writes(&runtime);
+    on_etcd(&runtime);
     start(&runtime);
 }
 
@@ -109,6 +118,39 @@ fn writes(runtime: &Runtime) {
     for (name, time) in names.into_iter().zip(times) {
         row(name, time, times[0]);
     }
+}
+
+fn on_etcd(runtime: &Runtime) {
+    println!("the same creates on etcd, one member, mutual TLS");
+    let peer = peer::Etcd::start(1);
+    let bare = runtime.block_on(bare::Bare::connect(&peer.options()));
+    let store = {
+        let _inside = runtime.enter();
+        Arc::new(Etcd::new(peer.options()).unwrap())
+    };
+    runtime.block_on(store.revision()).unwrap();
+    // Every run has keys of its own, all in one etcd.
+    let next = Cell::new(0);
+    let keys = || next.replace(next.get() + CREATES);
+    let alone = |_: &Path| {
+        let first = keys();
+        runtime.block_on(all_writers(|number| {
+            bare.clone().create(key(first + number), value(first + number))
+        }))
+    };
+    let ours = |_: &Path| {
+        let first = keys();
+        runtime.block_on(all_writers(|number| {
+            let store = Arc::clone(&store);
+            async move {
+                let outcome = store.commit(vec![create(first + number)]).await.unwrap();
+                assert!(matches!(outcome, Outcome::Committed(_)));
+            }
+        }))
+    };
+    let times = best([&alone, &ours]);
+    row("the etcd client alone (the limit)", times[0], times[0]);
+    row("the store on etcd (goal: 80 %)", times[1], times[0]);
 }
 
 fn row(name: &str, time: Duration, limit: Duration) {
