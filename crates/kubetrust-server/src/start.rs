@@ -288,6 +288,9 @@ async fn watch_store(registry: Registry, health: Health, mut stop: watch::Receiv
             Err(_) => warn!(after = ?HEALTH_PATIENCE, "the store does not answer"),
         }
         health.store.store(matches!(answers, Ok(Ok(()))), Ordering::Relaxed);
+        if let Ok(Ok(bytes)) = tokio::time::timeout(HEALTH_PATIENCE, registry.store().size()).await {
+            health.size.store(bytes, Ordering::Relaxed);
+        }
         tokio::select! {
             () = tokio::time::sleep(HEALTH) => {}
             () = told(&mut stop) => return,

@@ -253,4 +253,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Says whether the store can be written, for `/readyz`.
     fn health(&self) -> BoxFuture<'_, Result<()>>;
+
+    /// Bytes that it takes on the disk; of several members, on that of one.
+    fn size(&self) -> BoxFuture<'_, Result<u64>>;
 }

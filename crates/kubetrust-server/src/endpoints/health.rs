@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::ApiServer;
 use crate::http::query::Query;
@@ -80,6 +80,8 @@ fn shutdown(server: &ApiServer) -> Result<(), String> {
 pub struct Health {
     /// Whether the store answered when it was last asked.
     pub store: Arc<AtomicBool>,
+    /// Bytes that the store took on the disk then.
+    pub size: Arc<AtomicU64>,
     /// Whether the default policy is in place.
     pub started: Arc<AtomicBool>,
 }

@@ -1,6 +1,6 @@
 //! What is stored, and how long storing takes (`k8s.io/apiserver/pkg/storage/etcd3/metrics`).
 
-use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use kubetrust_api::resource::{Resource, TABLE};
@@ -61,19 +61,14 @@ pub(super) fn register(registry: &mut Registry, server: &ApiServer) {
     }
     registry.register("apiserver_storage_objects", "Objects stored", objects);
     registry.register("apiserver_resource_objects", "Objects stored", of_groups);
-    if let Some(live) = &server.embedded {
-        let size = Family::<Label, Gauge>::default();
-        size.get_or_create(&[("storage_cluster_id", "embedded")])
-            .set(size_of(&live.folder));
-        registry.register("apiserver_storage_size_bytes", "Bytes of the store's files", size);
-    }
-}
-
-/// Bytes of the files of a folder, without those below it: backups are no part of the store.
-fn size_of(folder: &Path) -> i64 {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let sizes = entries
-        .filter_map(|entry| entry.metadata().ok())
-        .filter(std::fs::Metadata::is_file);
-    i64::try_from(sizes.map(|file| file.len()).sum::<u64>()).unwrap_or(i64::MAX)
+    let engine = if server.embedded.is_some() { "embedded" } else { "etcd" };
+    let size = Family::<Label, Gauge>::default();
+    let bytes = server.health.size.load(Ordering::Relaxed);
+    size.get_or_create(&[("storage_cluster_id", engine)])
+        .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    registry.register(
+        "apiserver_storage_size_bytes",
+        "Bytes that the store takes on the disk",
+        size,
+    );
 }

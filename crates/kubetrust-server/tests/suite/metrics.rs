@@ -6,10 +6,12 @@ use http::Method;
 use jiff::Timestamp;
 use kubetrust_auth::authn::service_account::issue::TokenIssuer;
 use kubetrust_auth::authn::service_account::{Reference, SigningKey};
+use kubetrust_server::audit;
+use kubetrust_server::options::Options;
 use serde_json::{Value, json};
 
 use crate::registry::world::{World, until};
-use crate::support::{Credential, Engine, Events};
+use crate::support::{Cluster, Credential, Engine, Events};
 
 on_both!(
     what_people_alert_on_is_counted,
@@ -28,6 +30,7 @@ const STABLE: &[(&str, &str)] = &[
     ("apiserver_requested_deprecated_apis", "gauge"),
     ("apiserver_response_sizes", "histogram"),
     ("apiserver_storage_objects", "gauge"),
+    ("apiserver_storage_size_bytes", "gauge"),
     ("kubernetes_healthcheck", "gauge"),
     ("kubernetes_healthchecks", "counter"),
 ];
@@ -180,9 +183,10 @@ async fn what_people_alert_on_is_counted(engine: Engine) {
     // A certificate that ends within a year is not counted as one that ends within the hour.
     let soon = r#"apiserver_client_certificate_expiration_seconds_bucket{le="3600.0"}"#;
     scrape.exactly(soon, 0.0);
-    if matches!(engine, Engine::Embedded) {
-        scrape.at_least("apiserver_storage_size_bytes", 1000.0);
-    }
+    until("the size of the store is known", async || {
+        Scrape::of(&world).await.sum("apiserver_storage_size_bytes") > 1000.0
+    })
+    .await;
     // Whoever invents resources invents no labels.
     let before = scrape.0.lines().count();
     for number in 0..50 {
@@ -229,7 +233,27 @@ async fn secret_with_token(world: &World, account: &Value, name: &str) -> String
 async fn the_use_of_a_token_from_a_secret_is_written_on_it(engine: Engine) {
     const LABEL: &str = "kubernetes.io/legacy-token-last-used";
     const INVALID: &str = "kubernetes.io/legacy-token-invalid-since";
-    let world = World::on(engine).await;
+    let cluster = Cluster::issue(engine);
+    let (policy, log) = (
+        cluster.folder.path().join("audit.yaml"),
+        cluster.folder.path().join("audit.log"),
+    );
+    std::fs::write(
+        &policy,
+        "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n",
+    )
+    .unwrap();
+    let options = Options {
+        audit_policy_file: Some(policy),
+        audit_log: Some(audit::log::Options {
+            path: log.clone(),
+            max_age: 0,
+            max_backup: 0,
+            max_size: 0,
+        }),
+        ..cluster.options.clone()
+    };
+    let world = World::start(cluster, options).await;
     let tracking = "/api/v1/namespaces/kube-system/configmaps/kube-apiserver-legacy-service-account-token-tracking";
     let today = || Timestamp::now().strftime("%Y-%m-%d").to_string();
     let since = world.read(tracking).await["data"]["since"].as_str().unwrap().to_owned();
@@ -278,6 +302,9 @@ async fn the_use_of_a_token_from_a_secret_is_written_on_it(engine: Engine) {
         STANDARD.encode(&used)
     );
 
+    let annotation = r#""authentication.k8s.io/legacy-token-manual-secret":"used""#;
+    let is_recorded = async || std::fs::read_to_string(&log).unwrap().contains(annotation);
+    until("the audit event says by which secret", is_recorded).await;
     let scrape = Scrape::of(&world).await;
     for (counter, is) in [
         ("serviceaccount_legacy_tokens_total", 6.0),

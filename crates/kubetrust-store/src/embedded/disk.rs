@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use redb::{Builder, Database, StorageBackend};
 
-const DATA: &str = "store.redb";
+pub(super) const DATA: &str = "store.redb";
 /// Takes the data's name once it is a whole store: a start that was killed half-way leaves nothing that looks like one.
 const UNBORN: &str = "store.redb.new";
 const LOCK: &str = "lock";

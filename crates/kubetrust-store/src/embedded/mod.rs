@@ -139,6 +139,8 @@ pub struct Embedded {
 
 /// What readers, watchers and the writer have in common.
 struct Shared {
+    /// Where the data is.
+    file: PathBuf,
     /// `None` while the file is closed.
     database: RwLock<Option<Database>>,
     feed: Arc<Feed>,
@@ -195,6 +197,7 @@ impl Embedded {
             }));
         }
         let shared = Arc::new(Shared {
+            file: path.join(disk::DATA),
             database: RwLock::new(Some(database)),
             feed: Arc::new(Feed::new(
                 snapshot.revision()?,
@@ -405,6 +408,11 @@ impl Store for Embedded {
 
     fn health(&self) -> BoxFuture<'_, Result<()>> {
         std::future::ready(self.shared.is_well().map_err(Error::Unavailable)).boxed()
+    }
+
+    fn size(&self) -> BoxFuture<'_, Result<u64>> {
+        let found = std::fs::metadata(&self.shared.file).map(|file| file.len());
+        std::future::ready(found.map_err(|error| Error::Unavailable(error.to_string()))).boxed()
     }
 }
 

@@ -466,6 +466,15 @@ impl Store for Etcd {
     fn health(&self) -> BoxFuture<'_, Result<()>> {
         async move { self.inner.ask_revision().await.map(|_| ()) }.boxed()
     }
+
+    fn size(&self) -> BoxFuture<'_, Result<u64>> {
+        async move {
+            let request = proto::StatusRequest {};
+            let answer: proto::StatusResponse = self.inner.read(proto::STATUS, request).await?;
+            Ok(u64::try_from(answer.db_size).unwrap_or(0))
+        }
+        .boxed()
+    }
 }
 
 fn transaction(writes: &[Write]) -> proto::TxnRequest {

@@ -54,6 +54,7 @@ pub const CASES: &[(&str, Case)] = table! {
     a_revoked_lease_ends_at_once
     a_key_put_again_leaves_its_lease
     a_lease_that_is_not_there_takes_no_key
+    what_is_kept_takes_its_room
 };
 
 async fn revisions_grow_by_one_a_transaction(given: Given) {
@@ -705,6 +706,17 @@ async fn a_lease_that_is_not_there_takes_no_key(given: Given) {
 }
 
 /// Every case, one after the other; all that failed, by name.
+async fn what_is_kept_takes_its_room(given: Given) {
+    const LARGE: usize = 1 << 20;
+    given.put("large", vec![b'x'; LARGE]).await;
+    let begun = std::time::Instant::now();
+    // etcd writes to its file now and then.
+    while given.store.size().await.unwrap() < LARGE as u64 {
+        assert!(begun.elapsed() < PATIENCE, "it does not grow");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 pub async fn run(open: impl AsyncFn() -> Arc<dyn kubetrust_store::Store>) {
     let mut failed = Vec::new();
     for (name, case) in CASES {
