@@ -47,7 +47,7 @@ const MEMBERS: [&str; 3] = ["m1", "m2", "m3"];
 const ANSWERS: usize = 200;
 
 /// Answers while something is stopped: so few that not every client waits for it by then.
-const STOPPED: usize = 15;
+const STOPPED: usize = 30;
 
 /// Kills of the server that has a store of its own.
 const KILLS: usize = 10;

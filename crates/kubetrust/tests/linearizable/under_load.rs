@@ -20,7 +20,7 @@ use crate::servers::Server;
 use crate::watcher::{Habit, LAST, Watcher};
 
 /// Clients at once.
-const CLIENTS: u64 = 12;
+const CLIENTS: u64 = 16;
 
 /// How long it may take until clients have had so many answers more, or watchers have seen the last event.
 const PROGRESS: Duration = Duration::from_mins(2);
