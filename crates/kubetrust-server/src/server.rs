@@ -75,7 +75,8 @@ impl Handler for ApiServer {
     async fn handle(&self, connection: Arc<Connection>, request: Request<Incoming>) -> Reply {
         let id = audit::requested_id(request.headers()).map_or_else(|| uuid().unwrap_or_default(), str::to_owned);
         let span = info_span!("request", %id);
-        let answered = AssertUnwindSafe(self.answer(&id, connection, request))
+        // What wraps it holds it twice: a pointer, not all that a request may need.
+        let answered = AssertUnwindSafe(Box::pin(self.answer(&id, connection, request)))
             .catch_unwind()
             .instrument(span)
             .await;
@@ -104,13 +105,13 @@ impl ApiServer {
         let about = About::of(&head.method, &info);
         let (counted, dry) = (self.metrics.requests.enter(&info, about), dry_run(&info));
         let gzip = respond::takes_gzip(&head.headers);
-        let received = Received {
+        let received = Box::new(Received {
             head,
             body,
             info,
             connection,
             now: Timestamp::now(),
-        };
+        });
         let reply = respond::compress(gzip, self.serve(id, received).await);
         self.metrics.requests.answered(about, dry, &reply, begun.elapsed());
         reply.map(|body| {
@@ -121,7 +122,7 @@ impl ApiServer {
     }
 
     /// Authentication, audit, and the rest of the chain: each step that refuses is recorded.
-    async fn serve(&self, id: &str, received: Received) -> Reply {
+    async fn serve(&self, id: &str, received: Box<Received>) -> Reply {
         let authenticated = match authenticate(received, &self.authenticators.load(), &self.registry) {
             Ok(authenticated) => authenticated,
             Err(refused) => {

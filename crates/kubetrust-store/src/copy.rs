@@ -105,9 +105,10 @@ impl Pages {
             end: self.end.clone(),
             limit: PAGE,
             at: Some(self.at),
+            count: false,
         };
-        let Page { items, count, .. } = store.range(range).await?;
-        self.ended = items.len() >= count;
+        let Page { items, .. } = store.range(range).await?;
+        self.ended = items.len() < PAGE;
         if let Some(last) = items.last() {
             self.start = [last.key.as_ref(), &[0]].concat().into();
         }

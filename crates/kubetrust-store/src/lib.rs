@@ -107,6 +107,8 @@ pub struct Range {
     pub limit: usize,
     /// The revision to read at; `None` is now, linearizable.
     pub at: Option<Revision>,
+    /// Whether [`Page::count`] is wanted: the embedded engine walks the keys behind the limit for it.
+    pub count: bool,
 }
 
 impl Range {
@@ -119,6 +121,7 @@ impl Range {
             end,
             limit: 0,
             at: None,
+            count: false,
         }
     }
 }
@@ -141,7 +144,8 @@ pub fn prefix_end(prefix: &[u8]) -> Bytes {
 pub struct Page {
     /// The keys, in order.
     pub items: Vec<KeyValue>,
-    /// How many keys the whole range has at that revision.
+    /// How many keys the whole range has at that revision; where that was not asked for, at least as many as there are
+    /// items.
     pub count: usize,
     /// The revision of the store when it was read (with `at`: still the store's current one, as etcd's header is).
     pub revision: Revision,

@@ -20,9 +20,12 @@ fn judge_by(pool: &str, chain: &[Vec<u8>]) -> Result<String, Untrusted> {
         client: Some(verifier),
         ..Config::default()
     });
-    let peer = peer(chain);
     let headers = headers(&[]);
-    match all.authenticate(&presented(Some(&peer), &headers), &WORLD.cluster) {
+    let ask = || all.authenticate(&presented(Some(&peer(chain)), &headers), &WORLD.cluster);
+    // What is remembered of a connection's chain is not told apart from what is found.
+    let (first, again) = (ask(), ask());
+    assert_eq!(name(&first), name(&again));
+    match again {
         Ok(authenticated) => Ok(authenticated.user.name.clone()),
         Err(refusal) => match refusal.reasons.as_slice() {
             [(Scheme::X509, Refused::Certificate(reason))] => Err(reason.clone()),
@@ -338,5 +341,35 @@ fn a_connection_remembers_its_chain_until_it_ends() {
             .unwrap_err()
             .contains("valid from 2026-05-01T00:00:00Z")
     );
+    assert_eq!(name(&at("2026-06-01T00:00:00Z")), Ok("jane"));
+}
+
+#[test]
+fn a_chain_is_known_to_the_next_connection_within_its_time_and_under_the_same_cas() {
+    let world = &*WORLD;
+    let all = world.authenticators();
+    let headers = headers(&[]);
+    let chain = [world.ca.issue(&Wish::client("jane"))];
+    let at = |time: &str| {
+        // A connection of its own each time.
+        let peer = peer(&chain);
+        let presented = kubetrust_auth::authn::Presented {
+            now: time.parse().unwrap(),
+            ..presented(Some(&peer), &headers)
+        };
+        all.authenticate(&presented, &world.cluster)
+    };
+    let first = at("2026-06-01T00:00:00Z").unwrap();
+    let second = at("2026-06-30T00:00:00Z").unwrap();
+    assert!(
+        Arc::ptr_eq(&first.user, &second.user),
+        "the second connection verified nothing"
+    );
+    for (time, reason) in [
+        ("2026-07-01T00:00:01Z", "expired at 2026-07-01T00:00:00Z"),
+        ("2026-04-30T23:59:59Z", "valid from 2026-05-01T00:00:00Z"),
+    ] {
+        assert!(name(&at(time)).unwrap_err().contains(reason), "{time}");
+    }
     assert_eq!(name(&at("2026-06-01T00:00:00Z")), Ok("jane"));
 }

@@ -12,7 +12,7 @@ use crate::endpoints::explain;
 
 /// A request of which is known who makes it.
 pub struct Authenticated {
-    pub(super) received: Received,
+    pub(super) received: Box<Received>,
     pub(super) identity: Identity,
     pub(super) found: authn::Authenticated,
     pub(super) explanation: Option<Explanation>,
@@ -20,16 +20,19 @@ pub struct Authenticated {
 
 impl Authenticated {
     /// The request.
+    #[must_use]
     pub fn received(&self) -> &Received {
         &self.received
     }
 
     /// Who makes it.
+    #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
     /// What the scheme says that vouches for it.
+    #[must_use]
     pub fn found(&self) -> &authn::Authenticated {
         &self.found
     }
@@ -40,13 +43,14 @@ pub struct Refused {
     /// 401.
     pub status: Status,
     /// The request.
-    pub received: Received,
+    pub received: Box<Received>,
     /// Why, for the log.
     refusal: Refusal,
 }
 
 impl Refused {
     /// The legacy token's Secret that is marked as invalid, if that is why: whether its label is due.
+    #[must_use]
     pub fn marked_secret(&self) -> Option<Option<&UsedSecret>> {
         self.refusal.reasons.iter().find_map(|(_, reason)| match reason {
             authn::Refused::ServiceAccount(InvalidToken::MarkedInvalid { used, .. }) => Some(used.as_deref()),
@@ -58,7 +62,7 @@ impl Refused {
 /// Asks every scheme, and takes the credentials out of the request. 401 where something was presented and refused,
 /// or nothing was and anonymous requests are not allowed.
 pub fn authenticate(
-    mut received: Received,
+    mut received: Box<Received>,
     authenticators: &Authenticators,
     lookup: &dyn Lookup,
 ) -> Result<Authenticated, Box<Refused>> {

@@ -12,7 +12,7 @@ use crate::endpoints::explain;
 
 /// A request that may be served. Only [`authorize`] makes one.
 pub struct Authorized {
-    received: Received,
+    received: Box<Received>,
     identity: Identity,
     warnings: Vec<Cow<'static, str>>,
     explanation: Option<Explanation>,
@@ -21,37 +21,44 @@ pub struct Authorized {
 
 impl Authorized {
     /// The request.
+    #[must_use]
     pub fn received(&self) -> &Received {
         &self.received
     }
 
     /// Who it acts as.
+    #[must_use]
     pub fn user(&self) -> &User {
         &self.identity.user
     }
 
     /// Who it acts as, and by whom.
+    #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
     /// Why it is allowed.
+    #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
     /// What the client should be warned of.
+    #[must_use]
     pub fn warnings(&self) -> &[Cow<'static, str>] {
         &self.warnings
     }
 
     /// How it was found who makes it, where that is what is asked.
+    #[must_use]
     pub fn explanation(&self) -> Option<&Explanation> {
         self.explanation.as_ref()
     }
 
     /// The request, to read its body.
-    pub fn into_parts(self) -> (Received, Identity) {
+    #[must_use]
+    pub fn into_parts(self) -> (Box<Received>, Identity) {
         (self.received, self.identity)
     }
 }

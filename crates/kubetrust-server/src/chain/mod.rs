@@ -25,7 +25,7 @@ use crate::http::request_info::RequestInfo;
 pub use authenticate::Authenticated;
 pub use authorize::Authorized;
 
-/// A request whose line has been read.
+/// A request whose line has been read. It goes through the chain in a box: every step hands it on.
 pub struct Received {
     /// Method, URI and headers.
     pub head: Parts,

@@ -99,9 +99,9 @@ impl Place {
 #[derive(Default)]
 struct Owners {
     /// Every object that there is.
-    alive: HashMap<String, Place>,
+    alive: HashMap<String, Arc<Place>>,
     /// Dependents by the UID of the owner.
-    dependents: HashMap<String, HashSet<Place>>,
+    dependents: HashMap<String, HashSet<Arc<Place>>>,
     /// The other way: the UIDs of the owners by that of the dependent.
     owned_by: HashMap<String, Vec<String>>,
     /// Owners that wait for their dependents, by UID.
@@ -112,38 +112,42 @@ struct Owners {
 #[derive(Debug)]
 enum Work {
     /// Its owner may be gone: remove it if all are.
-    Collect(Place),
+    Collect(Arc<Place>),
     /// It waits for its dependents.
-    Foreground(Place),
+    Foreground(Arc<Place>),
     /// Its dependents are to be let go.
-    Orphan(Place),
+    Orphan(Arc<Place>),
 }
 
 impl Owners {
     /// Takes a change in, and says what follows from it.
     fn take(&mut self, (resource, kind, object): &Seen) -> Vec<Work> {
-        let value = object.value();
-        let place = Place::of(resource, &value);
+        let value = object.metadata();
+        let place = Arc::new(Place::of(resource, &value));
         if *kind == Kind::Deleted {
             return self.gone(&place);
         }
-        self.alive.insert(place.uid.clone(), place.clone());
+        self.alive.insert(place.uid.clone(), Arc::clone(&place));
         let owners: Vec<String> = meta::owner_references(&value)
             .iter()
             .map(|owner| uid_of(owner).to_owned())
             .collect();
         for uid in &owners {
-            self.dependents.entry(uid.clone()).or_default().insert(place.clone());
+            self.dependents
+                .entry(uid.clone())
+                .or_default()
+                .insert(Arc::clone(&place));
         }
         let mut work = Vec::new();
         if !owners.is_empty() {
-            work.push(Work::Collect(place.clone()));
+            work.push(Work::Collect(Arc::clone(&place)));
         }
-        for former in self
-            .owned_by
-            .insert(place.uid.clone(), owners.clone())
-            .unwrap_or_default()
-        {
+        let formerly = if owners.is_empty() {
+            self.owned_by.remove(&place.uid)
+        } else {
+            self.owned_by.insert(place.uid.clone(), owners.clone())
+        };
+        for former in formerly.unwrap_or_default() {
             if !owners.contains(&former) {
                 work.extend(self.let_go(&former, &place));
             }
@@ -152,7 +156,7 @@ impl Owners {
             let finalizers: Vec<&str> = meta::finalizers(&value).collect();
             if finalizers.contains(&FOREGROUND) {
                 self.waiting.insert(place.uid.clone());
-                work.push(Work::Foreground(place.clone()));
+                work.push(Work::Foreground(Arc::clone(&place)));
             }
             if finalizers.contains(&ORPHAN) {
                 work.push(Work::Orphan(place));
@@ -183,7 +187,7 @@ impl Owners {
         self.alive.get(owner).filter(|_| waits).cloned().map(Work::Foreground)
     }
 
-    fn of(&self, uid: &str) -> impl Iterator<Item = &Place> {
+    fn of(&self, uid: &str) -> impl Iterator<Item = &Arc<Place>> {
         self.dependents.get(uid).into_iter().flatten()
     }
 }

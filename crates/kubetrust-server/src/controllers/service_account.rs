@@ -14,6 +14,7 @@ use super::through_outages;
 use crate::bootstrap::{New, change_as_server, create_all};
 use crate::registry::Registry;
 use crate::registry::cache::Kind;
+use crate::registry::object::Object;
 use crate::registry::target::Target;
 
 const ACCOUNT: &str = "default";
@@ -28,17 +29,22 @@ pub(super) async fn run(registry: Registry, root_ca: Option<String>, stop: watch
         let namespace = tokio::select! {
             next = namespaces.next() => match next {
                 Some((Kind::Deleted, _)) => continue,
-                Some((_, namespace)) => meta::name(&namespace.value()).to_owned(),
+                Some((_, namespace)) => meta::name(&namespace.metadata()).to_owned(),
                 None => return,
             },
             next = accounts.next() => match next {
-                Some((Kind::Deleted, account)) if meta::name(&account.value()) == ACCOUNT => meta::namespace(&account.value()).to_owned(),
+                Some((Kind::Deleted, account)) => match namespace_of(&account, ACCOUNT) {
+                    Some(namespace) => namespace,
+                    None => continue,
+                },
                 Some(_) => continue,
                 None => return,
             },
             next = config_maps.next() => match next {
-                Some((_, map)) if meta::name(&map.value()) == ROOT_CA => meta::namespace(&map.value()).to_owned(),
-                Some(_) => continue,
+                Some((_, map)) => match namespace_of(&map, ROOT_CA) {
+                    Some(namespace) => namespace,
+                    None => continue,
+                },
                 None => return,
             },
         };
@@ -47,6 +53,12 @@ pub(super) async fn run(registry: Registry, root_ca: Option<String>, stop: watch
             warn!(%namespace, %error, "the namespace could not be given its account");
         }
     }
+}
+
+/// The namespace of an object, if it has this name.
+fn namespace_of(object: &Object, name: &str) -> Option<String> {
+    let metadata = object.metadata();
+    (meta::name(&metadata) == name).then(|| meta::namespace(&metadata).to_owned())
 }
 
 /// Creates what the namespace lacks, and puts right what is not as it was given, unless the namespace goes.

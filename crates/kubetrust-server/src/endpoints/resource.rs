@@ -53,7 +53,7 @@ pub async fn serve(server: &ApiServer, request: Authorized, record: &Record) -> 
     let (received, identity) = request.into_parts();
     let Received {
         head, body, info, now, ..
-    } = received;
+    } = *received;
     let attributes = info.resource().ok_or_else(Status::no_such_path)?;
     let target = Target::of(attributes)?;
     // The events of a watch carry one object each.
@@ -70,23 +70,26 @@ pub async fn serve(server: &ApiServer, request: Authorized, record: &Record) -> 
         record,
         warnings: Vec::new(),
     };
+    // What is asked for most stays small: a future is as large as the largest thing that it may do, and is copied on its
+    // way to where it runs. The others are on the heap.
+    //
     // A subresource of the resource's own kind changes a part of the object: the verbs are the same. A log is none.
     let is_part = call
         .target
         .subresource
         .is_none_or(|subresource| subresource.kind == call.target.resource.kind && !subresource.connects);
     let mut reply = if !is_part || call.target.resource.kept != Kept::Stored {
-        subresources::serve(&mut call, &verb, body).await?
+        Box::pin(subresources::serve(&mut call, &verb, body)).await?
     } else {
         match verb.as_str() {
             "get" => call.get().await?,
             "list" => call.list().await?,
-            "watch" => call.watch().await?,
-            "create" => call.create(body).await?,
-            "update" => call.update(body).await?,
-            "patch" => call.patch(body).await?,
-            "delete" => call.delete(body).await?,
-            "deletecollection" => call.delete_collection(body).await?,
+            "watch" => Box::pin(call.watch()).await?,
+            "create" => Box::pin(call.create(body)).await?,
+            "update" => Box::pin(call.update(body)).await?,
+            "patch" => Box::pin(call.patch(body)).await?,
+            "delete" => Box::pin(call.delete(body)).await?,
+            "deletecollection" => Box::pin(call.delete_collection(body)).await?,
             _ => return Err(Status::method_not_allowed()),
         }
     };

@@ -15,6 +15,7 @@ use kubetrust_api::status::{Cause, Status};
 use kubetrust_store::{self as store, Event, KeyValue, Range, Revision, Store, Watched, prefix_end};
 use parking_lot::RwLock;
 use tokio::sync::watch;
+use tokio::task::JoinError;
 use tracing::{error, warn};
 
 use super::events::{Feed, Ring, Watcher};
@@ -26,7 +27,7 @@ const FRESH: Duration = Duration::from_secs(3);
 /// How far back the history is replayed at the start, so that watches resume over a restart.
 const REPLAY: Revision = 10_000;
 /// Keys that are read from the store at once.
-const PAGE: usize = 10_000;
+const PAGE: usize = 4_096;
 /// How long to wait before the store is watched again after it failed.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -493,11 +494,20 @@ impl Cache {
             let mut range = Range::prefix(self.root.clone());
             range.limit = PAGE;
             range.at = Some(at);
-            loop {
-                let page = self.store.range(range.clone()).await?;
-                let more = page.items.len() == PAGE;
-                if let Some(last) = page.items.last() {
+            let read = |range: Range| {
+                let store = Arc::clone(&self.store);
+                tokio::spawn(async move { store.range(range).await })
+            };
+            // One page is read while the one before is taken in.
+            let mut reading = Some(read(range.clone()));
+            while let Some(page) = reading.take() {
+                let lost = |error: JoinError| store::Error::Unavailable(error.to_string());
+                let page = page.await.map_err(lost)??;
+                if page.items.len() == PAGE
+                    && let Some(last) = page.items.last()
+                {
                     range.start = [last.key.as_ref(), b"\0"].concat().into();
+                    reading = Some(read(range.clone()));
                 }
                 for kv in page.items {
                     if let Some(storage) = self.storage_of(&kv.key)
@@ -505,9 +515,6 @@ impl Cache {
                     {
                         found.entry(storage).or_default().insert(kv.key, Arc::new(object));
                     }
-                }
-                if !more {
-                    break;
                 }
             }
         }

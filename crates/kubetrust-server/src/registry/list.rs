@@ -116,6 +116,7 @@ impl Registry {
             // One more than asked, to see whether there are more.
             limit: if limit == 0 { 0 } else { limit + 1 },
             at: Some(revision),
+            count: selection.is_everything(),
         };
         loop {
             let found = self

@@ -111,6 +111,17 @@ impl Object {
         parsed.clone().unwrap_or_default()
     }
 
+    /// `{"metadata": …}` alone, parsed and not kept: what controllers that look at every object need of most.
+    pub fn metadata(&self) -> Value {
+        if let Some(Some(value)) = self.parsed.get() {
+            return serde_json::json!({"metadata": value["metadata"]});
+        }
+        // The text goes on behind the metadata; only its first value is read.
+        let text = self.json.get(self.body + METADATA.len() - 1..).unwrap_or_default();
+        let mut values = serde_json::Deserializer::from_slice(text).into_iter::<Value>();
+        serde_json::json!({"metadata": values.next().and_then(Result::ok).unwrap_or_default()})
+    }
+
     /// The object, parsed and not kept: for passing over many.
     pub fn parse(&self) -> Value {
         match self.parsed.get() {
@@ -197,6 +208,10 @@ mod tests {
                 object.item(),
                 r#""metadata":{"resourceVersion":"17","name":"p"},"spec":{}}"#
             );
+            let metadata = json!({"metadata": {"resourceVersion": "17", "name": "p"}});
+            assert_eq!(object.metadata(), metadata);
+            object.value();
+            assert_eq!(object.metadata(), metadata);
             assert_eq!(
                 object.removed_at(18).value()["metadata"],
                 json!({"resourceVersion": "18", "name": "p"})

@@ -7,7 +7,6 @@
 mod apply;
 mod backup;
 mod check;
-mod crc;
 mod disk;
 #[cfg(test)]
 mod faults;
@@ -449,7 +448,7 @@ fn page(snapshot: &Snapshot, range: &Range) -> Result<Result<Page>, Fault> {
     if at < oldest {
         return Ok(Err(Error::Compacted { asked: at, oldest }));
     }
-    let (items, count) = snapshot.range(&range.start, &range.end, at, range.limit)?;
+    let (items, count) = snapshot.range(range, at)?;
     Ok(Ok(Page {
         items,
         count,

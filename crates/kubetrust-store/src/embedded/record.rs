@@ -5,7 +5,6 @@
 
 use bytes::Bytes;
 
-use super::crc::Crc;
 use super::disk::Fault;
 use crate::limits::shown;
 use crate::{KeyValue, LeaseId, Revision};
@@ -47,12 +46,7 @@ fn version(key: &[u8], revision: Revision, kind: u8, numbers: [u64; 2], lease: i
 /// The key and the revision are under the checksum, so that a record found at the wrong place is found out too.
 fn sum(key: &[u8], revision: Revision, rest: &[u8]) -> u32 {
     let length = (key.len() as u64).to_le_bytes();
-    Crc::new()
-        .and(&length)
-        .and(key)
-        .and(&revision.to_le_bytes())
-        .and(rest)
-        .sum()
+    sum_of([length.as_slice(), key, &revision.to_le_bytes(), rest])
 }
 
 /// Whether this is the key of a version, whatever else is wrong with it: what others that are searched for rest on.
@@ -142,11 +136,15 @@ pub(super) fn read_line(revision: Revision, bytes: &[u8]) -> Result<Line, Fault>
 
 /// The checksum beside a number that stands alone.
 pub(super) fn number_sum(name: &str, numbers: &[u64]) -> u32 {
-    let start = Crc::new().and(name.as_bytes());
+    let start = crc32c::crc32c(name.as_bytes());
     numbers
         .iter()
-        .fold(start, |sum, number| sum.and(&number.to_le_bytes()))
-        .sum()
+        .fold(start, |sum, number| crc32c::crc32c_append(sum, &number.to_le_bytes()))
+}
+
+/// CRC-32C (Castagnoli, RFC 3720, B.4): finds every flipped bit and every burst up to 32 bits in a record.
+fn sum_of<const N: usize>(parts: [&[u8]; N]) -> u32 {
+    parts.into_iter().fold(0, crc32c::crc32c_append)
 }
 
 struct Reader<'a>(&'a [u8]);

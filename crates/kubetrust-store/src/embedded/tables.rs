@@ -20,7 +20,7 @@ use redb::{
 use super::disk::Fault;
 use super::record::{self, Line};
 use crate::limits::shown;
-use crate::{Event, KeyValue, LeaseId, NO_END, Revision};
+use crate::{Event, KeyValue, LeaseId, NO_END, Range, Revision};
 
 type HistoryKey = (&'static [u8], u64);
 type Stored = &'static [u8];
@@ -94,22 +94,19 @@ impl Snapshot {
         newest(&self.history, key)
     }
 
-    /// The keys of a range at a revision: at most `limit` of them unless that is 0, and how many there are.
-    pub(super) fn range(
-        &self,
-        start: &[u8],
-        end: &[u8],
-        at: Revision,
-        limit: usize,
-    ) -> Result<(Vec<KeyValue>, usize), Fault> {
+    /// The keys of a range at a revision, and how many there are.
+    pub(super) fn range(&self, range: &Range, at: Revision) -> Result<(Vec<KeyValue>, usize), Fault> {
         let mut found = Found {
             items: Vec::new(),
             count: 0,
-            limit,
+            limit: range.limit,
         };
         // The newest version so far of the key that the walk is at.
         let mut candidate: Option<Version> = None;
-        for entry in self.walk(start, end)? {
+        for entry in self.walk(&range.start, &range.end)? {
+            if !range.count && found.is_full() {
+                return Ok((found.items, found.count));
+            }
             let (key, value) = entry?;
             if key.value().1 > at {
                 verify_key(&key, &value)?;
@@ -273,8 +270,12 @@ struct Found {
 }
 
 impl Found {
+    fn is_full(&self) -> bool {
+        self.limit != 0 && self.items.len() >= self.limit
+    }
+
     fn take(&mut self, version: &Version<'_>) -> Result<(), Fault> {
-        if self.limit != 0 && self.items.len() >= self.limit {
+        if self.is_full() {
             self.count += usize::from(!record::is_tombstone(version.1.value()));
             return Ok(());
         }

@@ -232,6 +232,14 @@ async fn a_range_is_in_order_with_limit_and_count(given: Given) {
     for limit in 1..6 {
         let page = given.store.range(Range { limit, ..given.all() }).await.unwrap();
         assert_eq!((page.items.len(), page.count), (limit.min(4), 4));
+        let uncounted = Range {
+            limit,
+            count: false,
+            ..given.all()
+        };
+        let uncounted = given.store.range(uncounted).await.unwrap();
+        assert_eq!(uncounted.items, page.items);
+        assert!(uncounted.count >= uncounted.items.len());
     }
     let part = Range {
         start: given.key("b"),

@@ -36,7 +36,10 @@ impl Given {
     }
 
     pub fn all(&self) -> Range {
-        Range::prefix(self.prefix())
+        Range {
+            count: true,
+            ..Range::prefix(self.prefix())
+        }
     }
 
     pub async fn put(&self, name: impl AsRef<[u8]>, value: impl Into<Bytes>) -> Revision {

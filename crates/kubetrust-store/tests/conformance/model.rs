@@ -240,6 +240,7 @@ async fn compare(store: &Embedded, model: &Model) {
                 end: end.clone(),
                 limit: 2,
                 at: Some(*at),
+                count: true,
             };
             match store.range(range).await {
                 Ok(page) => {

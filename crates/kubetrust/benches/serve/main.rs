@@ -2,6 +2,8 @@
 //! measured in the same run and in turn.
 //!
 //! The limit is a bare server: the same TLS, the same HTTP library, the same bytes, and nothing in between.
+//!
+//! `cargo bench -p kubetrust --bench serve -- reads writes` measures these parts alone; [`PARTS`] names them.
 
 #![allow(
     clippy::unwrap_used,
@@ -29,6 +31,9 @@ const WATCHERS: usize = 1_000;
 /// Writers at once.
 const WRITERS: usize = 32;
 
+/// What can be measured by itself.
+const PARTS: [&str; 6] = ["start", "reads", "tokens", "writes", "watches", "large"];
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(folder) = bare::asked_for(&arguments) {
@@ -42,23 +47,34 @@ fn main() {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(run());
+    let named = |part: &&str| arguments.iter().any(|argument| argument == part);
+    let mut parts: Vec<&str> = PARTS.into_iter().filter(named).collect();
+    if parts.is_empty() {
+        parts = PARTS.to_vec();
+    }
+    runtime.block_on(run(&parts));
 }
 
-async fn run() {
+async fn run(parts: &[&str]) {
     println!(
         "{} cores; medians of {ROUNDS}\n",
         std::thread::available_parallelism().unwrap()
     );
     println!("{:<62} {:>12} {:>12} {:>7}  goal", "what", "measured", "limit", "ratio");
     let setup = Setup::new("ecdsa-p256");
-    start(&setup);
-    reads(&setup).await;
-    tokens(&setup, "ES256").await;
-    tokens(&Setup::new("rsa-2048"), "RS256").await;
-    writes(&setup).await;
-    watches(&setup).await;
-    large().await;
+    for part in parts {
+        match *part {
+            "start" => start(&setup),
+            "reads" => reads(&setup).await,
+            "tokens" => {
+                tokens(&setup, "ES256").await;
+                tokens(&Setup::new("rsa-2048"), "RS256").await;
+            }
+            "writes" => writes(&setup).await,
+            "watches" => watches(&setup).await,
+            _ => large().await,
+        }
+    }
 }
 
 /// From the start of the process to `/readyz`, and what it takes then.

@@ -28,7 +28,7 @@ impl Memo {
         &self,
         generation: u64,
         now: Timestamp,
-        verify: impl FnOnce() -> Result<Verified, Untrusted>,
+        verify: impl FnOnce() -> Result<Arc<Verified>, Untrusted>,
     ) -> Result<Arc<Verified>, Untrusted> {
         if let Some(finding) = self.0.lock().as_ref()
             && finding.generation == generation
@@ -37,7 +37,7 @@ impl Memo {
             return finding.result.clone();
         }
         // Not under the lock: requests of one connection that come at once each verify, and agree.
-        let result = verify().map(Arc::new);
+        let result = verify();
         let (from, until) = match &result {
             Ok(verified) => (verified.not_before, verified.not_after),
             Err(_) => (now, now.checked_add(REFUSAL_LASTS).unwrap_or(now)),
@@ -60,5 +60,5 @@ pub(in crate::authn) fn recall(
     generation: u64,
     now: Timestamp,
 ) -> Result<Arc<Verified>, Untrusted> {
-    memo.recall(generation, now, || verifier.verify(chain, now))
+    memo.recall(generation, now, || verifier.recall(chain, now))
 }

@@ -13,10 +13,11 @@ mod subject;
 use std::cell::Cell;
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256, digest};
 use der::Decode;
 use jiff::Timestamp;
 use kubetrust_pki::certificate::hex;
+use quick_cache::sync::Cache;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, VerifiedPath};
 use x509_cert::certificate::{CertificateInner, Raw};
@@ -33,6 +34,9 @@ use subject::Subject;
 
 /// How many certificates a client may send: six CAs below the anchor are the most that a path is built of.
 const CHAIN_LIMIT: usize = 16;
+
+/// How many good chains are remembered: one more costs one verification.
+const KNOWN: usize = 4 * 1024;
 
 /// A chain that was found good, and whom it names.
 #[derive(Debug)]
@@ -97,19 +101,41 @@ pub enum Untrusted {
 pub struct Verifier {
     pool: Pool,
     revocations: Arc<Revocations>,
+    /// By the SHA-256 of what the client sent. Other CAs or revocations are another verifier, which knows nothing yet.
+    known: Cache<[u8; 32], Arc<Verified>>,
 }
 
 impl Verifier {
     /// Takes the CAs, and what was revoked.
     #[must_use]
     pub fn new(pool: Pool, revocations: Arc<Revocations>) -> Self {
-        Self { pool, revocations }
+        Self {
+            pool,
+            revocations,
+            known: Cache::new(KNOWN),
+        }
     }
 
     /// The CAs.
     #[must_use]
     pub fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// As [`Self::verify`], without the signatures where the same chain was found good before and still is in its time:
+    /// a client that connects anew pays for its own signature alone.
+    pub fn recall(&self, chain: &[CertificateDer<'static>], now: Timestamp) -> Result<Arc<Verified>, Untrusted> {
+        let Some(fingerprint) = fingerprint(chain) else {
+            return self.verify(chain, now).map(Arc::new);
+        };
+        if let Some(known) = self.known.get(&fingerprint)
+            && (known.not_before..=known.not_after).contains(&now)
+        {
+            return Ok(known);
+        }
+        let verified = Arc::new(self.verify(chain, now)?);
+        self.known.insert(fingerprint, Arc::clone(&verified));
+        Ok(verified)
     }
 
     /// Verifies a chain, the client's certificate first, as it is at `now`.
@@ -171,6 +197,16 @@ impl Verifier {
             not_after,
         })
     }
+}
+
+/// What no other chain has: each certificate under its length, so that none runs into the next.
+fn fingerprint(chain: &[CertificateDer<'_>]) -> Option<[u8; 32]> {
+    let mut hash = Context::new(&SHA256);
+    for certificate in chain {
+        hash.update(&(certificate.len() as u64).to_le_bytes());
+        hash.update(certificate);
+    }
+    hash.finish().as_ref().try_into().ok()
 }
 
 /// Client authentication, or any usage, or no such extension: Go's rule, in which webpki's own lacks the second.
