@@ -342,27 +342,29 @@ async fn a_store_is_made_as_a_whole_and_opened_as_it_was_whatever_fails() {
 async fn while_the_disk_is_slow_writers_wait_together_and_reads_go_on() {
     const WRITERS: usize = 32;
     let folder = tempfile::tempdir().unwrap();
-    let gate = Arc::new((Mutex::new(true), Condvar::new()));
+    let gate = Arc::new(Gate {
+        open: Mutex::new(true),
+        opened: Condvar::new(),
+    });
     let syncs = Arc::new(AtomicUsize::new(0));
     let judge = {
         let (gate, syncs) = (Arc::clone(&gate), Arc::clone(&syncs));
         move |operation: Operation<'_>| {
             if operation.kind() == Kind::Sync {
                 syncs.fetch_add(1, Ordering::SeqCst);
-                let mut open = gate.0.lock();
-                while !*open {
-                    gate.1.wait(&mut open);
-                }
+                gate.pass();
             }
             Fate::Succeeds
         }
     };
     let store = Embedded::open_with(folder.path(), Options::default(), Some(judged(judge))).unwrap();
     let store = Arc::new(store);
+    // A test that fails ends: its store is dropped after this.
+    let _at_the_end = OpenAtTheEnd(Arc::clone(&gate));
     let before = committed(&store, put("before", "x", None)).await;
     let mut watch = store.watch("a".into(), "z".into(), before).await.unwrap();
 
-    *gate.0.lock() = false;
+    *gate.open.lock() = false;
     let begun = syncs.load(Ordering::SeqCst);
     let writers: Vec<_> = (0..WRITERS)
         .map(|number| {
@@ -381,8 +383,7 @@ async fn while_the_disk_is_slow_writers_wait_together_and_reads_go_on() {
     assert!(watch.next().now_or_never().is_none());
     assert!(writers.iter().all(|writer| !writer.is_finished()));
 
-    *gate.0.lock() = true;
-    gate.1.notify_all();
+    gate.open();
     let revisions = join_all(writers).await.into_iter().map(|writer| writer.unwrap());
     assert_eq!(revisions.collect::<BTreeSet<_>>().len(), WRITERS);
     let made = syncs.load(Ordering::SeqCst) - begun;
@@ -390,6 +391,34 @@ async fn while_the_disk_is_slow_writers_wait_together_and_reads_go_on() {
         made < WRITERS,
         "{made} waits for the disk, instead of one for all that waited"
     );
+}
+
+/// What a disk waits at.
+struct Gate {
+    open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn pass(&self) {
+        let mut open = self.open.lock();
+        while !*open {
+            self.opened.wait(&mut open);
+        }
+    }
+
+    fn open(&self) {
+        *self.open.lock() = true;
+        self.opened.notify_all();
+    }
+}
+
+struct OpenAtTheEnd(Arc<Gate>);
+
+impl Drop for OpenAtTheEnd {
+    fn drop(&mut self) {
+        self.0.open();
+    }
 }
 
 /// Writes since the last sync, which a power cut may or may not leave on the disk.
