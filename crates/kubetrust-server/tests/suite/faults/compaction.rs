@@ -157,11 +157,18 @@ async fn several_servers_let_etcd_forget_once_an_interval_and_never_what_is_youn
     assert!(begun.elapsed() > INTERVAL, "after {:?}", begun.elapsed());
     // Nobody forgets within an interval what was written in it: the next turn is in its middle.
     tokio::time::sleep(INTERVAL / 2).await;
+    let written = Instant::now();
     put("young");
     let young = stores[0].revision().await.unwrap();
     put("newest");
-    tokio::time::sleep(INTERVAL * 3 / 4).await;
-    assert_eq!(at(young).await.unwrap().items[0].value.as_ref(), b"young");
+    loop {
+        let read = at(young).await;
+        if written.elapsed() > INTERVAL {
+            break;
+        }
+        assert_eq!(read.unwrap().items[0].value.as_ref(), b"young");
+        tokio::time::sleep(INTERVAL / 50).await;
+    }
     stop.send_replace(true);
     for task in compacting {
         task.await.unwrap();

@@ -73,8 +73,14 @@ async fn etcds_certificates_and_authority_are_replaced_under_load() {
         key: former.key,
         ..latter
     };
-    let reason = block_in_place(|| site.etcd.cluster.refusal(&outsider));
-    assert!(reason.contains("unknown authority"), "{reason}");
+    // Others are turned away too, now and then: by their own hanging up.
+    let reasons: Vec<String> = (0..5)
+        .map(|_| block_in_place(|| site.etcd.cluster.refusal(&outsider)))
+        .collect();
+    assert!(
+        reasons.iter().any(|reason| reason.contains("unknown authority")),
+        "{reasons:?}"
+    );
     load.end(&site.world).await;
     site.world.running.stop().await;
 }

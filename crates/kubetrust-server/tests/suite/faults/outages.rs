@@ -16,13 +16,14 @@ use super::load::Load;
 use super::proxy::Way;
 use super::site::Site;
 use crate::registry::world::{names, secret, until};
-use crate::reload::files::{Ca, How, in_force, place};
+use crate::reload::files::{Ca, How, place};
 use crate::support::{Client, Events, Reply, engine};
 
 /// How long a request may wait for an etcd that says nothing: two calls of it, one after the other, and a try to connect.
 const ANSWER: Duration = Duration::from_secs(30);
-/// How long until `/readyz` has to say so.
-const NOTICED: Duration = Duration::from_secs(6);
+/// How long until `/readyz` has to say so, and until a new credential has to be in force: less than any call takes that
+/// is not answered.
+const NOTICED: Duration = Duration::from_secs(9);
 /// How long an outage lasts at least.
 const SHORT: Duration = Duration::from_secs(3);
 /// How long a call waits for its answer: what lasts longer, everyone has noticed who asked for something.
@@ -181,17 +182,21 @@ async fn tell_of_a_namespace(site: &Site, name: &str) {
     store.commit(vec![write]).await.unwrap();
 }
 
-/// Another client CA beside the first is in force at once: that takes no store. The file that says both.
+/// Another client CA beside the first is in force at once, and so is a revocation after it: that takes no store. The
+/// file that says both.
 async fn trusts_another(site: &Site) -> String {
     let ca = Ca::new("another-ca");
     let file = site.live.file("client-ca.crt");
     let both = format!("{}{}", fs::read_to_string(&file).unwrap(), ca.pem());
+    let leaf = ca.client("somebody", &["system:masters"]);
+    let known = async || site.world.client(leaf.credential()).whoami(&[]).await;
+    let placed = Instant::now();
     place(How::Rename, &file, &both);
-    let credential = ca.client("somebody", &["system:masters"]).credential();
-    in_force("another client CA", async || {
-        site.world.client(credential.clone()).whoami(&[]).await.is_ok()
-    })
-    .await;
+    until("another client CA is in force", async || known().await.is_ok()).await;
+    let serial = leaf.certificate.serial_hex().replace(':', "");
+    place(How::Rename, &site.live.file("revoked.txt"), serial);
+    until("a revocation is in force", async || known().await == Err(401)).await;
+    assert!(placed.elapsed() < NOTICED, "it waited for etcd");
     both
 }
 
