@@ -183,7 +183,9 @@ pub fn prepare_for_update(resource: &Resource, new: &mut Value, old: &Value) {
         ("", "Secret") if new.get("type").and_then(Value::as_str).is_none_or(str::is_empty) => keep(new, old, "type"),
         ("", "ServiceAccount") => clean_secrets(new),
         ("", "Service") => {
+            drop_of_other_type(new, old);
             keep_cluster_ip(new, old);
+            keep_node_ports(new, old);
             pair_addresses(new);
         }
         ("certificates.k8s.io", "CertificateSigningRequest") => {
@@ -366,6 +368,123 @@ fn clean_secrets(account: &mut Value) {
         if let Some(secret) = secret.as_object_mut() {
             secret.retain(|name, _| name == "name");
         }
+    }
+}
+
+/// What a type of service has, and which types have it (`dropTypeDependentFields`).
+const OF_SERVICE_TYPES: [(&[&str], &[&str]); 5] = [
+    (
+        &["ClusterIP", "NodePort", "LoadBalancer"],
+        &[
+            "clusterIP",
+            "clusterIPs",
+            "ipFamilies",
+            "ipFamilyPolicy",
+            "internalTrafficPolicy",
+        ],
+    ),
+    (&["NodePort", "LoadBalancer"], &["externalTrafficPolicy"]),
+    (&["LoadBalancer"], &["healthCheckNodePort"]),
+    (&["LoadBalancer"], &["allocateLoadBalancerNodePorts"]),
+    (&["LoadBalancer"], &["loadBalancerClass"]),
+];
+
+/// A service that changes its type loses what only the old type has, unless the client has changed it.
+fn drop_of_other_type(new: &mut Value, old: &Value) {
+    let kind = |service: &Value| service_text(service, "type").to_owned();
+    let (now, before) = (kind(new), kind(old));
+    let loses = |types: &[&str]| types.contains(&before.as_str()) && !types.contains(&now.as_str());
+    let reaches_outside = !list_of(new, "externalIPs").is_empty() && now == "ClusterIP";
+    let same_ports = node_ports(new).eq(node_ports(old));
+    let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
+    for (types, fields) in OF_SERVICE_TYPES {
+        for field in fields.iter().filter(|_| loses(types)) {
+            let kept = *field == "externalTrafficPolicy" && reaches_outside;
+            if !kept && spec.get(*field) == old.get("spec").and_then(|spec| spec.get(*field)) {
+                spec.shift_remove(*field);
+            }
+        }
+    }
+    if same_ports && loses(&["NodePort", "LoadBalancer"]) {
+        for port in spec
+            .get_mut("ports")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            if let Some(port) = port.as_object_mut() {
+                port.shift_remove("nodePort");
+            }
+        }
+    }
+}
+
+fn service_text<'a>(service: &'a Value, field: &str) -> &'a str {
+    let value = service.get("spec").and_then(|spec| spec.get(field));
+    value.and_then(Value::as_str).unwrap_or_default()
+}
+
+fn list_of<'a>(service: &'a Value, field: &str) -> &'a [Value] {
+    let value = service.get("spec").and_then(|spec| spec.get(field));
+    value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The node ports of a service, by the names of its ports; 0 where there is none.
+fn node_ports(service: &Value) -> impl Iterator<Item = (&str, i64)> {
+    list_of(service, "ports").iter().map(|port| {
+        let name = port.get("name").and_then(Value::as_str).unwrap_or_default();
+        (name, port.get("nodePort").and_then(Value::as_i64).unwrap_or_default())
+    })
+}
+
+/// A service keeps the node ports that the client leaves out (`patchAllocatedValues`).
+fn keep_node_ports(new: &mut Value, old: &Value) {
+    let has = |service: &Value, types: &[&str]| types.contains(&service_text(service, "type"));
+    let outside = ["NodePort", "LoadBalancer"];
+    if !has(new, &outside) || !has(old, &outside) {
+        return;
+    }
+    let before: Vec<(&str, i64)> = node_ports(old).filter(|(_, port)| *port != 0).collect();
+    let mut used: Vec<i64> = node_ports(new)
+        .map(|(_, port)| port)
+        .filter(|port| *port != 0)
+        .collect();
+    let checks_health =
+        |service: &Value| has(service, &["LoadBalancer"]) && service_text(service, "externalTrafficPolicy") == "Local";
+    let health = old.pointer("/spec/healthCheckNodePort").cloned();
+    let health = health.filter(|_| checks_health(new) && checks_health(old));
+    let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
+    for port in spec
+        .get_mut("ports")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        let Some(port) = port.as_object_mut() else { continue };
+        if port.get("nodePort").and_then(Value::as_i64).unwrap_or_default() != 0 {
+            continue;
+        }
+        let name = port.get("name").and_then(Value::as_str).unwrap_or_default();
+        let kept = before
+            .iter()
+            .find(|(before, port)| *before == name && !used.contains(port));
+        if let Some((_, kept)) = kept {
+            used.push(*kept);
+            port.insert("nodePort".into(), json!(kept));
+        }
+    }
+    if let Some(health) = health
+        && spec
+            .get("healthCheckNodePort")
+            .and_then(Value::as_i64)
+            .unwrap_or_default()
+            == 0
+    {
+        spec.insert("healthCheckNodePort".into(), health);
     }
 }
 
@@ -578,6 +697,64 @@ mod tests {
         let mut changed = json!({"metadata": {}, "spec": {"type": "ClusterIP"}});
         prepare_for_update(services, &mut changed, &new);
         assert_eq!(changed.pointer("/spec/clusterIP"), Some(&json!("10.0.0.1")));
+    }
+
+    #[test]
+    fn a_service_keeps_what_was_given_until_its_type_has_none_of_it() {
+        let services = of("", "Service");
+        let old = json!({"metadata": {}, "spec": {
+            "type": "LoadBalancer", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ipFamilies": ["IPv4"],
+            "ipFamilyPolicy": "SingleStack", "externalTrafficPolicy": "Local", "healthCheckNodePort": 30009,
+            "allocateLoadBalancerNodePorts": true, "internalTrafficPolicy": "Cluster",
+            "ports": [{"name": "a", "port": 1, "nodePort": 30001}, {"name": "b", "port": 2, "nodePort": 30002}],
+        }});
+        let given = [30001, 30002];
+        let ports = |ports: [i64; 2]| json!([{"name": "a", "port": 1, "nodePort": ports[0]}, {"name": "b", "port": 2, "nodePort": ports[1]}]);
+        for (new, want) in [
+            // What is left out is kept, but no port is had twice.
+            (
+                json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local", "ports": ports([0, 30001])}),
+                json!([null, 30001, 30009, "10.0.0.1"]),
+            ),
+            (
+                json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local", "ports": ports([0, 0])}),
+                json!([30001, 30002, 30009, "10.0.0.1"]),
+            ),
+            (
+                json!({"type": "NodePort", "healthCheckNodePort": 30009, "ports": ports([0, 30005])}),
+                json!([30001, 30005, null, "10.0.0.1"]),
+            ),
+            (
+                json!({"type": "ClusterIP", "ports": ports(given)}),
+                json!([null, null, null, "10.0.0.1"]),
+            ),
+            (
+                json!({"type": "ClusterIP", "ports": ports([30001, 30005])}),
+                json!([30001, 30005, null, "10.0.0.1"]),
+            ),
+            (
+                json!({"type": "ExternalName", "clusterIP": "10.0.0.1", "ports": ports(given)}),
+                json!([null, null, null, null]),
+            ),
+        ] {
+            let mut changed = json!({"metadata": {}, "spec": new});
+            prepare_for_update(services, &mut changed, &old);
+            let at = |path: &str| {
+                changed
+                    .pointer(path)
+                    .filter(|port| **port != json!(0))
+                    .cloned()
+                    .unwrap_or_default()
+            };
+            let got = [
+                "/spec/ports/0/nodePort",
+                "/spec/ports/1/nodePort",
+                "/spec/healthCheckNodePort",
+                "/spec/clusterIP",
+            ]
+            .map(at);
+            assert_eq!(json!(got), want, "{new}");
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use kubetrust_auth::authz::Mode;
 
+use crate::registry::services::Ranges;
+
 /// Everything that a server is told.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -59,6 +61,8 @@ pub struct Options {
     pub encryption_provider_config: Option<PathBuf>,
     /// `--etcd-prefix`
     pub prefix: String,
+    /// `--service-cluster-ip-range` and `--service-node-port-range`
+    pub services: Ranges,
     /// PEM that pods are given as `kube-root-ca.crt`, to believe this server by (`--root-ca-file` of the
     /// controller-manager).
     pub root_ca: Option<String>,

@@ -39,6 +39,7 @@ use crate::metrics::Metrics;
 use crate::options::{Options, StoreOptions};
 use crate::registry::Registry;
 use crate::registry::cache::{Cache, Change, Hook, Kind};
+use crate::registry::services::Held;
 use crate::stop::told;
 
 /// How often the store is asked whether it works, for `/readyz`.
@@ -93,6 +94,7 @@ pub struct Running {
     pub authorizer: Arc<Authorizer>,
     stop: watch::Sender<bool>,
     served: JoinHandle<()>,
+    leaving: JoinHandle<()>,
     embedded: Option<Arc<Embedded>>,
     audit: Audit,
 }
@@ -103,6 +105,7 @@ impl Running {
     pub async fn stop(self) {
         self.stop.send_replace(true);
         let _ = self.served.await;
+        let _ = self.leaving.await;
         if !self.audit.flush().await {
             warn!("the audit log could not be written to its end");
         }
@@ -129,15 +132,19 @@ pub async fn start_within(options: Options, limits: Limits) -> Result<Running, S
 
     let authorizer = Arc::new(Authorizer::new(options.authorization_modes.iter().copied()));
     let root = Bytes::from(format!("{}/", options.prefix.trim_end_matches('/')));
+    let held = Arc::new(Held::default());
     let cache = Cache::load(
         store,
         Arc::clone(&credentials.values),
         root.clone(),
         storages(),
-        vec![authorizer_hook(Arc::clone(&authorizer), root.len())],
+        vec![
+            authorizer_hook(Arc::clone(&authorizer), root.len()),
+            services_hook(&held),
+        ],
     )
     .await?;
-    let registry = Registry::new(cache, root);
+    let registry = Registry::new(cache, root).with_services(options.services.clone(), held);
     info!(revision = registry.cache().reached(), "the store is read");
 
     let address = SocketAddr::new(options.bind_address, options.secure_port);
@@ -148,6 +155,9 @@ pub async fn start_within(options: Options, limits: Limits) -> Result<Running, S
         .local_addr()
         .map_err(|source| StartError::Listen { address, source })?;
 
+    let advertised = options
+        .advertise
+        .map_or(address, |ip| SocketAddr::new(ip, address.port()));
     let audit = audit(&options)?;
     let (stop, stopped) = watch::channel(false);
     let (used_secrets, used) = mpsc::channel(controllers::USED_SECRETS);
@@ -169,10 +179,7 @@ pub async fn start_within(options: Options, limits: Limits) -> Result<Running, S
         embedded,
         metrics: Metrics::new(Timestamp::now()),
         reloads: Arc::clone(&credentials.reloads),
-        address: options
-            .advertise
-            .map_or(address, |ip| SocketAddr::new(ip, address.port()))
-            .to_string(),
+        address: advertised.to_string(),
         used_secrets,
         stop: stopped.clone(),
     });
@@ -198,13 +205,14 @@ pub async fn start_within(options: Options, limits: Limits) -> Result<Running, S
         let store = Arc::clone(registry.store());
         tokio::spawn(compaction::run(store, compaction::INTERVAL, stopped.clone()));
     }
-    controllers::spawn(&registry, options.root_ca, used, &stopped);
+    let leaving = controllers::spawn(&registry, advertised, options.root_ca, used, &stopped);
     Ok(Running {
         address,
         registry,
         authorizer,
         stop,
         served: serving,
+        leaving,
         embedded: closed_at_stop,
         audit,
     })
@@ -277,6 +285,12 @@ fn authorizer_hook(authorizer: Arc<Authorizer>, root: usize) -> Hook {
             warn!(%group, %plural, %error, "a stored object says nothing to the authorizers");
         }
     })
+}
+
+/// Feeds the registry with what services hold.
+fn services_hook(held: &Arc<Held>) -> Hook {
+    let held = Arc::clone(held);
+    Box::new(move |storage, change| held.apply(storage, change))
 }
 
 async fn watch_store(registry: Registry, health: Health, mut stop: watch::Receiver<bool>) {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use kubetrust_api::meta;
 use kubetrust_api::resource::{self, Resource};
 use kubetrust_api::status::Status;
-use kubetrust_store::{Change, Expect, Outcome, Write};
+use kubetrust_store::Outcome;
 use serde_json::{Value, json};
 
 pub use cluster_authentication::{ClusterAuthentication, RequestHeader};
@@ -19,8 +19,6 @@ pub(crate) use policy::aggregate as aggregate_roles;
 use crate::admission::{Admission, SYSTEM_CLASSES};
 use crate::registry::Registry;
 use crate::registry::cache::status_of;
-use crate::registry::create::{complete, prepare};
-use crate::registry::object::to_stored;
 use crate::registry::target::Target;
 use crate::registry::write::Writer;
 
@@ -91,18 +89,8 @@ impl New {
 pub(crate) async fn create_all(registry: &Registry, new: Vec<New>, now: Timestamp) -> Result<(), Status> {
     let user = loopback();
     let mut prepared = Vec::with_capacity(new.len());
-    for mut new in new {
-        complete(new.resource, &mut new.object);
-        prepare(new.resource, &user, now, &mut new.object)?;
-        let text = to_stored(&new.object).ok_or_else(|| Status::internal("a default object has no metadata"))?;
-        let key = registry.key(&new.target());
-        let value = registry.cache().seal(new.resource.storage, &key, text.into())?;
-        let change = Change::Put { value, lease: None };
-        prepared.push(Write {
-            key,
-            expect: Some(Expect::Absent),
-            change: Some(change),
-        });
+    for new in new {
+        prepared.push(registry.new_object(&new.target(), &user, now, new.object)?);
     }
     for writes in prepared.chunks(AT_ONCE) {
         let outcome = registry

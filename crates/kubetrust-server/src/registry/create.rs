@@ -8,14 +8,15 @@ use kubetrust_api::resource::{Resource, Scope};
 use kubetrust_api::status::Status;
 use kubetrust_api::{default, strategy, validate};
 use kubetrust_auth::user::User;
-use kubetrust_store::Expect;
+use kubetrust_store::{Expect, Write};
 use serde_json::Value;
 
 use super::Registry;
 use super::object::Object;
 use super::parts;
+use super::services::Claimant;
 use super::target::Target;
-use super::write::{Stored, Writer, generated_name, new_uid, place, refuse};
+use super::write::{ATTEMPTS, Stored, Writer, generated_name, modified, new_uid, place, refuse};
 use crate::admission::{Mutated, Operation, Verb};
 
 /// How many generated names are tried before the client is told to try again.
@@ -85,17 +86,57 @@ impl Registry {
         };
         prepare(resource, writer.user, writer.now, mutated.object_mut())?;
         refuse(resource, &name, validate::create(resource, mutated.object()))?;
+        if self.gives(&named) {
+            // Few creations need it: the others' futures stay small.
+            return Box::pin(self.create_claiming(&named, writer, mutated)).await;
+        }
+        let created = self.create_claimed(&named, writer, mutated, Vec::new()).await?;
+        created.ok_or_else(|| modified(&named))
+    }
+
+    /// Creates what is given addresses and ports, with others of them where another writer was faster.
+    async fn create_claiming(
+        &self,
+        named: &Target,
+        writer: Writer<'_>,
+        mutated: Mutated<'_>,
+    ) -> Result<Arc<Object>, Status> {
+        let claimant = Claimant {
+            user: writer.user,
+            now: writer.now,
+        };
+        for _ in 0..ATTEMPTS {
+            let mut claiming = mutated.clone();
+            let claims = self.claim(named, claimant, claiming.object_mut(), None).await?;
+            if let Some(object) = self.create_claimed(named, writer, claiming, claims).await? {
+                return Ok(object);
+            }
+            self.cache.fresh().await?;
+        }
+        Err(modified(named))
+    }
+
+    /// `None` if another writer has taken what it claims.
+    async fn create_claimed(
+        &self,
+        named: &Target,
+        writer: Writer<'_>,
+        mutated: Mutated<'_>,
+        claims: Vec<Write>,
+    ) -> Result<Option<Arc<Object>>, Status> {
+        let (resource, name) = (named.resource, named.name.clone());
         let admitted = writer.admission.validate(mutated.named(&name)).await?;
         let exists = || Status::already_exists(resource.group, resource.plural, &name);
         if writer.dry_run {
             self.cache.fresh().await?;
-            return match self.cached(&named) {
+            return match self.cached(named) {
                 Some(_) => Err(exists()),
-                None => unstored(admitted.object()),
+                None => unstored(admitted.object()).map(Some),
             };
         }
-        match self.store_object(&named, admitted, Expect::Absent).await? {
-            Stored::Done(object) => Ok(object),
+        match self.store_object(named, admitted, Expect::Absent, claims).await? {
+            Stored::Done(object) => Ok(Some(object)),
+            Stored::Taken => Ok(None),
             Stored::Conflict(_) => Err(exists()),
         }
     }

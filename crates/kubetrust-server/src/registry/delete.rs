@@ -195,7 +195,7 @@ impl Registry {
         let marked = mark(target, options, &before, writer.now);
         match marked {
             None if writer.dry_run => Ok(Some(Deleted::Gone(Arc::clone(old)))),
-            None => match self.remove(target, old.revision, admitted).await? {
+            None => match self.remove(target, old.revision, &before, admitted).await? {
                 Ok(revision) => Ok(Some(Deleted::Gone(Arc::new(old.removed_at(revision))))),
                 Err(Some(_)) => Ok(None),
                 Err(None) => Err(target.not_found()),
@@ -207,11 +207,16 @@ impl Registry {
             Some(marked) => {
                 let admitted = crate::admission::Admitted::marked(admitted, marked);
                 match self
-                    .store_object(target, admitted, kubetrust_store::Expect::Modified(old.revision))
+                    .store_object(
+                        target,
+                        admitted,
+                        kubetrust_store::Expect::Modified(old.revision),
+                        Vec::new(),
+                    )
                     .await?
                 {
                     Stored::Done(object) => Ok(Some(Deleted::Marked(object))),
-                    Stored::Conflict(_) => Ok(None),
+                    Stored::Conflict(_) | Stored::Taken => Ok(None),
                 }
             }
         }

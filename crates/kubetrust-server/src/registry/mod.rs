@@ -12,6 +12,7 @@ pub mod options;
 pub mod parts;
 pub mod read;
 pub mod select;
+pub mod services;
 pub mod target;
 pub mod update;
 pub mod values;
@@ -25,6 +26,7 @@ use kubetrust_api::status::Status;
 use kubetrust_store::Store;
 
 use cache::{Cache, Table};
+use services::{Held, Ranges};
 use target::Target;
 
 use crate::metrics::StoreTimes;
@@ -35,13 +37,31 @@ pub struct Registry {
     cache: Arc<Cache>,
     root: Bytes,
     times: StoreTimes,
+    /// What services are given; nothing without it.
+    ranges: Option<Arc<Ranges>>,
+    held: Arc<Held>,
 }
 
 impl Registry {
     /// Over a cache whose keys begin with `root` (`/registry/`).
     pub fn new(cache: Arc<Cache>, root: Bytes) -> Self {
-        let times = StoreTimes::default();
-        Self { cache, root, times }
+        Self {
+            cache,
+            root,
+            times: StoreTimes::default(),
+            ranges: None,
+            held: Arc::default(),
+        }
+    }
+
+    /// Gives services addresses and ports of these ranges; `held` has what those of the cache hold.
+    #[must_use]
+    pub fn with_services(self, ranges: Ranges, held: Arc<Held>) -> Self {
+        Self {
+            ranges: Some(Arc::new(ranges)),
+            held,
+            ..self
+        }
     }
 
     /// How long the store takes.
@@ -57,6 +77,16 @@ impl Registry {
     /// The store.
     pub fn store(&self) -> &Arc<dyn Store> {
         self.cache.store()
+    }
+
+    /// Where all keys begin.
+    pub fn root(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(&self.root)
+    }
+
+    /// What services are given.
+    pub fn ranges(&self) -> Option<&Ranges> {
+        self.ranges.as_deref()
     }
 
     fn table(&self, target: &Target) -> Result<&Arc<Table>, Status> {

@@ -14,6 +14,7 @@ use super::convert;
 use super::create::unstored;
 use super::object::Object;
 use super::parts;
+use super::services::Claimant;
 use super::target::Target;
 use super::write::{ATTEMPTS, Stored, Writer, modified, place, refuse};
 use crate::admission::{Operation, Verb};
@@ -84,6 +85,15 @@ impl Registry {
         meta::set(mutated.object_mut(), "resourceVersion", old.revision.to_string());
         let faults = validate::update(resource, subresource, mutated.object(), before);
         refuse(resource, &target.name, faults)?;
+        let claims = if self.gives(target) {
+            let claimant = Claimant {
+                user: writer.user,
+                now: writer.now,
+            };
+            Box::pin(self.claim(target, claimant, mutated.object_mut(), Some(before))).await?
+        } else {
+            Vec::new()
+        };
         let admitted = writer.admission.validate(mutated).await?;
         if writer.dry_run {
             return unstored(admitted.object()).map(Some);
@@ -93,18 +103,18 @@ impl Registry {
         }
         if is_released(resource, admitted.object()) {
             let last = unstored(admitted.object())?;
-            return match self.remove(target, old.revision, admitted).await? {
+            return match self.remove(target, old.revision, before, admitted).await? {
                 Ok(revision) => Ok(Some(Arc::new(last.removed_at(revision)))),
                 Err(_) => Ok(None),
             };
         }
         match self
-            .store_object(target, admitted, Expect::Modified(old.revision))
+            .store_object(target, admitted, Expect::Modified(old.revision), claims)
             .await?
         {
             Stored::Done(object) => Ok(Some(object)),
             Stored::Conflict(None) => Err(target.not_found()),
-            Stored::Conflict(Some(_)) => Ok(None),
+            Stored::Conflict(Some(_)) | Stored::Taken => Ok(None),
         }
     }
 

@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::Registry;
 use super::cache::status_of;
 use super::convert;
+use super::create::{complete, prepare};
 use super::object::{Object, to_stored};
 use super::target::Target;
 use crate::admission::{Admission, Admitted};
@@ -45,15 +46,18 @@ pub(super) enum Stored {
     Done(Arc<Object>),
     /// Something else is there: this revision, or nothing.
     Conflict(Option<Revision>),
+    /// What was to be written with it meets what another writer has left there.
+    Taken,
 }
 
 impl Registry {
-    /// Stores an object under a check, and waits until reads show it.
+    /// Stores an object under a check, with what else goes into its transaction, and waits until reads show it.
     pub(super) async fn store_object(
         &self,
         target: &Target,
         admitted: Admitted,
         expect: Expect,
+        with: Vec<Write>,
     ) -> Result<Stored, Status> {
         let stored = convert::to_stored(target.resource, admitted.into_object());
         let bytes = to_stored(&stored).ok_or_else(|| Status::internal("the object has no metadata"))?;
@@ -67,27 +71,50 @@ impl Registry {
         let key = self.key(target);
         let value = self.cache.seal(target.resource.storage, &key, plain.clone())?;
         let change = Change::Put { value, lease: None };
-        match self.commit(target.resource, key, expect, change).await? {
+        match self.commit(target.resource, key, expect, change, with).await? {
             Ok(revision) => {
                 let object = Object::from_stored(&plain, revision);
                 Ok(Stored::Done(Arc::new(
                     object.ok_or_else(|| Status::internal("the object has no metadata"))?,
                 )))
             }
+            Err(current) if holds(expect, current) => Ok(Stored::Taken),
             Err(current) => Ok(Stored::Conflict(current)),
         }
     }
 
-    /// Removes an object under a check. The revision of the removal, or what is there instead.
+    /// Removes an object under a check, with what goes with it. The revision of the removal, or what is there instead.
     pub(super) async fn remove(
         &self,
         target: &Target,
         expect: Revision,
+        object: &Value,
         _admitted: Admitted,
     ) -> Result<Result<Revision, Option<Revision>>, Status> {
         let key = self.key(target);
-        self.commit(target.resource, key, Expect::Modified(expect), Change::Delete)
+        let with = self.release_all(target, object)?;
+        self.commit(target.resource, key, Expect::Modified(expect), Change::Delete, with)
             .await
+    }
+
+    /// The write of a new object that the server makes itself.
+    pub(crate) fn new_object(
+        &self,
+        target: &Target,
+        user: &User,
+        now: Timestamp,
+        mut object: Value,
+    ) -> Result<Write, Status> {
+        complete(target.resource, &mut object);
+        prepare(target.resource, user, now, &mut object)?;
+        let text = to_stored(&object).ok_or_else(|| Status::internal("the object has no metadata"))?;
+        let key = self.key(target);
+        let value = self.cache.seal(target.resource.storage, &key, text.into())?;
+        Ok(Write {
+            key,
+            expect: Some(Expect::Absent),
+            change: Some(Change::Put { value, lease: None }),
+        })
     }
 
     async fn commit(
@@ -96,6 +123,7 @@ impl Registry {
         key: Bytes,
         expect: Expect,
         change: Change,
+        with: Vec<Write>,
     ) -> Result<Result<Revision, Option<Revision>>, Status> {
         let operation = match (&expect, &change) {
             (_, Change::Delete) => "delete",
@@ -108,7 +136,8 @@ impl Registry {
             change: Some(change),
         };
         let begun = Instant::now();
-        let outcome = self.store().commit(vec![write]).await;
+        let writes = std::iter::once(write).chain(with).collect();
+        let outcome = self.store().commit(writes).await;
         self.times.committed(operation, resource, begun.elapsed());
         match outcome.map_err(|error| status_of(&error))? {
             Outcome::Committed(revision) => {
@@ -118,6 +147,14 @@ impl Registry {
             }
             Outcome::Conflict { current, .. } => Ok(Err(current.into_iter().next().flatten().map(|kv| kv.modified))),
         }
+    }
+}
+
+/// Whether the check of the object itself would have held.
+fn holds(expect: Expect, current: Option<Revision>) -> bool {
+    match expect {
+        Expect::Absent => current.is_none(),
+        Expect::Modified(revision) => current == Some(revision),
     }
 }
 

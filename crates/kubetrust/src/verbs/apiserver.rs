@@ -8,6 +8,7 @@ use clap::Args;
 use kubetrust_auth::authz::Mode;
 use kubetrust_server::audit::log::Options as AuditLog;
 use kubetrust_server::options::{Options, Pair, RequestHeader, ServiceAccounts, SniPair, StoreOptions};
+use kubetrust_server::registry::services::{self, AddressRange, PortRange, Ranges};
 use kubetrust_store::etcd;
 
 use crate::exit::{Exit, Failure};
@@ -224,9 +225,18 @@ pub struct ApiserverArgs {
     #[arg(long, value_name = "PREFIX", default_value = "/registry", help_heading = "Store")]
     pub etcd_prefix: String,
 
-    /// The addresses of services.
-    #[arg(long, value_name = "CIDRS", value_delimiter = ',', help_heading = "Cluster")]
-    pub service_cluster_ip_range: Vec<String>,
+    /// The addresses of services: one range, or one for IPv4 and one for IPv6.
+    #[arg(
+        long,
+        value_name = "CIDRS",
+        value_delimiter = ',',
+        default_value = services::DEFAULT_RANGE,
+        help_heading = "Cluster"
+    )]
+    pub service_cluster_ip_range: Vec<AddressRange>,
+    /// The node ports of services.
+    #[arg(long, value_name = "PORTS", default_value_t = PortRange::default(), help_heading = "Cluster")]
+    pub service_node_port_range: PortRange,
     /// The CA that kubelets' serving certificates are verified by.
     #[arg(long, value_name = "FILE", help_heading = "Cluster")]
     pub kubelet_certificate_authority: Option<PathBuf>,
@@ -291,6 +301,8 @@ impl ApiserverArgs {
                     .into(),
             ));
         }
+        let services = Ranges::new(self.service_cluster_ip_range, self.service_node_port_range)
+            .map_err(|bad| Failure::Usage(format!("--service-cluster-ip-range: {bad}")))?;
         Ok(Options {
             bind_address: self.bind_address,
             secure_port: self.secure_port,
@@ -333,6 +345,7 @@ impl ApiserverArgs {
             store,
             encryption_provider_config: self.encryption_provider_config,
             prefix: self.etcd_prefix,
+            services,
             root_ca: None,
         })
     }

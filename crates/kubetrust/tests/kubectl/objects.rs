@@ -146,6 +146,30 @@ fn objects_made_by_words_and_objects_refused() {
 }
 
 #[rustfmt::skip]
+const OF_SERVICES: &[Row] = &[
+    (BOTH, "get svc kubernetes -n default", 0, Is("NAME TYPE CLUSTER-IP EXTERNAL-IP PORT(S) AGE\nkubernetes ClusterIP 10.96.0.1 <none> 443/TCP AGE")),
+    (BOTH, "get endpointslices kubernetes -n default -o jsonpath={.ports[0].name},{.endpoints[0].conditions.ready}", 0, Is("https,true")),
+    (BOTH, "create service clusterip web --tcp=80:8080 --clusterip=10.96.0.77", 0, Is("service/web created")),
+    (BOTH, "get svc web", 0, Is("NAME TYPE CLUSTER-IP EXTERNAL-IP PORT(S) AGE\nweb ClusterIP 10.96.0.77 <none> 80/TCP AGE")),
+    (BOTH, "get ipaddress 10.96.0.77 -o jsonpath={.spec.parentRef.namespace}/{.spec.parentRef.name}", 0, Is("{ns}/web")),
+    (BOTH, "create service clusterip twice --tcp=80 --clusterip=10.96.0.77", 1, Has(&["failed to allocate IP 10.96.0.77: provided IP is already allocated"])),
+    (BOTH, "create service clusterip alone --tcp=80 --clusterip=None", 0, Is("service/alone created")),
+    (BOTH, "create service nodeport open --tcp=80 --node-port=30123", 0, Is("service/open created")),
+    (BOTH, "create service nodeport twice --tcp=80 --node-port=30123", 1, Has(&["provided port is already allocated"])),
+    (BOTH, "expose service web --name=again --port=81 --type=NodePort", 0, Is("service/again exposed")),
+    (BOTH, "get svc again -o jsonpath={.spec.ipFamilies[0]},{.spec.ipFamilyPolicy}", 0, Is("IPv4,SingleStack")),
+    (NEW, "delete svc web open", 0, Is("service \"web\" deleted from {ns} namespace\nservice \"open\" deleted from {ns} namespace")),
+    (OLD, "delete svc web open", 0, Is("service \"web\" deleted\nservice \"open\" deleted")),
+    (BOTH, "create service clusterip next --tcp=80 --clusterip=10.96.0.77", 0, Is("service/next created")),
+    (BOTH, "delete svc next alone again", 0, Has(&["\"again\" deleted"])),
+];
+
+#[test]
+fn services_have_addresses_of_their_own() {
+    Kubectl::start().play(OF_SERVICES);
+}
+
+#[rustfmt::skip]
 const OF_A_NODE: &[Row] = &[
     (BOTH, "create -f {dir}/node.yaml", 0, Is("node/{ns}-node created")),
     (BOTH, "get node {ns}-node", 0, Is("NAME STATUS ROLES AGE VERSION\n{ns}-node Unknown <none> AGE")),

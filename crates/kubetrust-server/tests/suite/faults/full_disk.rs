@@ -23,7 +23,7 @@ const OBJECTS: usize = 100;
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_are_refused_cleanly_while_the_disk_is_full_and_taken_when_there_is_room() {
     if std::env::var_os(CHILD).is_some() {
-        fill_up().await;
+        Box::pin(fill_up()).await;
         return;
     }
     // Without the trap, the first write past the limit would end the process.

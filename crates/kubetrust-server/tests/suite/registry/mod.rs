@@ -6,7 +6,7 @@ mod restart;
 mod two_servers;
 pub mod world;
 
-use cases::{deletions, forms, identities, lists, namespaces, watches, writes};
+use cases::{deletions, forms, identities, lists, namespaces, services, watches, writes};
 use world::World;
 
 use crate::support::Engine;
@@ -59,6 +59,10 @@ in_a_world! {
     namespaces::a_namespace_is_given_its_account_and_the_authority,
     identities::a_token_dies_with_what_it_is_bound_to,
     identities::a_request_is_approved_by_who_may,
+    services::a_service_has_addresses_and_ports_as_its_type_and_families_say,
+    services::an_address_or_port_that_is_taken_or_outside_is_refused,
+    services::what_a_service_was_given_stays_until_it_goes_or_changes_its_type,
+    services::clients_in_the_cluster_are_told_of_the_servers_that_live,
 }
 
 in_a_world! {

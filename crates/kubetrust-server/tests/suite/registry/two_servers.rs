@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use kubetrust_server::options::Options;
+use kubetrust_server::registry::services::Ranges;
 use kubetrust_server::start::start;
 use serde_json::json;
 
-use super::world::{World, config_map, revision, secret};
-use crate::support::{Client, Engine, Events};
+use super::cases::services::servers_of;
+use super::world::{World, config_map, revision, secret, until};
+use crate::support::{Client, Cluster, Engine, Events};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_servers_see_one_anothers_writes_in_order() {
@@ -86,13 +89,92 @@ async fn two_servers_see_one_anothers_writes_in_order() {
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "bob"}]});
     let bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/shared/rolebindings";
     assert_eq!(servers[0].post(bindings, &binding).await.code, 201);
-    super::world::until("the other lets bob in", async || ask(&servers[1]).await == 200).await;
+    until("the other lets bob in", async || ask(&servers[1]).await == 200).await;
     assert_eq!(servers[1].delete(&format!("{bindings}/bob")).await.code, 200);
-    super::world::until("the one turns bob away", async || ask(&servers[0]).await == 403).await;
+    until("the one turns bob away", async || ask(&servers[0]).await == 403).await;
 
     // One goes, the other is none the worse for it.
     other.stop().await;
     one.create(&secrets.replace("secrets", "configmaps"), &config_map("x"))
         .await;
+    one.running.stop().await;
+}
+
+/// Of a pool that is just large enough, every writer at every server gets its part, nobody another's, and one more
+/// nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_give_no_address_and_no_port_twice() {
+    const SERVICES: usize = 29;
+    let cluster = Cluster::issue(Engine::Etcd);
+    let options = Options {
+        // Thirty addresses, of which `default/kubernetes` has the first.
+        services: Ranges::new(vec!["10.96.0.0/27".parse().unwrap()], "30000-30028".parse().unwrap()).unwrap(),
+        ..cluster.options.clone()
+    };
+    let one = World::start(cluster, options).await;
+    until("the Service kubernetes", async || {
+        one.admin
+            .get("/api/v1/namespaces/default/services/kubernetes")
+            .await
+            .code
+            == 200
+    })
+    .await;
+    let other = start(one.options.clone()).await.unwrap();
+    let client = |address| Arc::new(one.cluster.client(address, one.cluster.kubeconfig("admin")));
+    let servers: [Arc<Client>; 2] = [client(one.running.address), client(other.address)];
+    let services = format!("{}/services", one.namespace("pool").await);
+    let service = |number: usize| {
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": format!("s{number}")},
+            "spec": {"type": "NodePort", "ports": [{"port": 80}]}})
+    };
+    let writers: Vec<_> = (0..SERVICES)
+        .map(|number| {
+            let (server, path, service) = (Arc::clone(&servers[number % 2]), services.clone(), service(number));
+            tokio::spawn(async move {
+                let reply = server.post(&path, &service).await;
+                assert_eq!(reply.code, 201, "{}", reply.message());
+                let spec = reply.json()["spec"].clone();
+                (spec["clusterIP"].clone(), spec["ports"][0]["nodePort"].clone())
+            })
+        })
+        .collect();
+    let (mut addresses, mut ports) = (Vec::new(), Vec::new());
+    for writer in writers {
+        let (address, port) = writer.await.unwrap();
+        addresses.push(address.as_str().unwrap().to_owned());
+        ports.push(port.as_u64().unwrap());
+    }
+    addresses.sort();
+    addresses.dedup();
+    ports.sort_unstable();
+    assert_eq!((addresses.len(), ports), (SERVICES, (30000..=30028).collect()));
+    let reply = servers[1].post(&services, &service(SERVICES)).await;
+    let full = "Internal error occurred: failed to allocate a serviceIP for Service \"s29\": range is full";
+    assert_eq!((reply.code, reply.message().as_str()), (500, full));
+
+    // What the one has given back the other gives.
+    assert_eq!(servers[0].delete(&format!("{services}/s3")).await.code, 200);
+    let reply = servers[1].post(&services, &service(SERVICES)).await;
+    assert_eq!(reply.code, 201, "{}", reply.message());
+    other.stop().await;
+    one.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_stand_behind_the_service_kubernetes_until_one_stops() {
+    let one = World::on(Engine::Etcd).await;
+    let advertise = Some("192.0.2.7".parse().unwrap());
+    let other = start(Options {
+        advertise,
+        ..one.options.clone()
+    })
+    .await
+    .unwrap();
+    let here = one.running.address.ip().to_string();
+    let both = vec![here.clone(), "192.0.2.7".to_owned()];
+    until("both are there", async || servers_of(&one.admin).await == both).await;
+    other.stop().await;
+    assert_eq!(servers_of(&one.admin).await, [here]);
     one.running.stop().await;
 }

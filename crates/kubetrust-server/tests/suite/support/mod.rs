@@ -15,6 +15,7 @@ use kubetrust_auth::authz::Mode;
 use kubetrust_pki::cluster::{Loaded, SPEC_FILE};
 use kubetrust_pki::write::{Directory, RealDisk};
 use kubetrust_server::options::{Options, Pair, RequestHeader, ServiceAccounts, StoreOptions};
+use kubetrust_server::registry::services::{PortRange, Ranges};
 use kubetrust_server::start::{Running, start};
 use kubetrust_testkit::loopback::Loopback;
 use tempfile::TempDir;
@@ -150,6 +151,7 @@ fn options(root: &Path, address: std::net::IpAddr) -> Options {
         store: StoreOptions::Embedded(root.join("store")),
         encryption_provider_config: None,
         prefix: "/registry".into(),
+        services: Ranges::new(vec!["10.96.0.0/24".parse().unwrap()], PortRange::default()).unwrap(),
         root_ca: std::fs::read_to_string(pki.join("ca.crt")).ok(),
     }
 }

@@ -5,5 +5,6 @@ pub mod forms;
 pub mod identities;
 pub mod lists;
 pub mod namespaces;
+pub mod services;
 pub mod watches;
 pub mod writes;
