@@ -1,6 +1,7 @@
 //! What keeps the cluster in shape beside the requests: each controller one file, each a loop that looks at what
 //! changed and makes it fit.
 
+mod api_services;
 mod garbage_collector;
 mod kubernetes_service;
 mod legacy_tokens;
@@ -41,6 +42,7 @@ pub fn spawn(
     tokio::spawn(legacy_tokens::run(registry.clone(), used_secrets, stop.clone()));
     tokio::spawn(role_aggregation::run(registry.clone(), stop.clone()));
     tokio::spawn(garbage_collector::run(registry.clone(), stop.clone()));
+    tokio::spawn(api_services::run(registry.clone(), stop.clone()));
     let service_address = registry.ranges().and_then(Ranges::first);
     tokio::spawn(kubernetes_service::run(
         registry.clone(),

@@ -97,7 +97,7 @@ impl Registry {
             .await
     }
 
-    /// The write of a new object that the server makes itself.
+    /// The write of a new object that the server makes itself, with the status that it gives it.
     pub(crate) fn new_object(
         &self,
         target: &Target,
@@ -105,8 +105,12 @@ impl Registry {
         now: Timestamp,
         mut object: Value,
     ) -> Result<Write, Status> {
+        let status = object.get("status").cloned();
         complete(target.resource, &mut object);
         prepare(target.resource, user, now, &mut object)?;
+        if let Some(status) = status {
+            object["status"] = status;
+        }
         let text = to_stored(&object).ok_or_else(|| Status::internal("the object has no metadata"))?;
         let key = self.key(target);
         let value = self.cache.seal(target.resource.storage, &key, text.into())?;

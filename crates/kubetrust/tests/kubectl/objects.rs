@@ -149,6 +149,8 @@ fn objects_made_by_words_and_objects_refused() {
 const OF_SERVICES: &[Row] = &[
     (BOTH, "get svc kubernetes -n default", 0, Is("NAME TYPE CLUSTER-IP EXTERNAL-IP PORT(S) AGE\nkubernetes ClusterIP 10.96.0.1 <none> 443/TCP AGE")),
     (BOTH, "get endpointslices kubernetes -n default -o jsonpath={.ports[0].name},{.endpoints[0].conditions.ready}", 0, Is("https,true")),
+    (BOTH, "get apiservices v1. v1.apps v2.autoscaling", 0, Is("NAME SERVICE AVAILABLE AGE\nv1. Local True AGE\nv1.apps Local True AGE\nv2.autoscaling Local True AGE")),
+    (BOTH, "get apiservices v1.rbac.authorization.k8s.io -o jsonpath={.spec.groupPriorityMinimum},{.spec.versionPriority},{.status.conditions[0].reason}", 0, Is("17000,15,Local")),
     (BOTH, "create service clusterip web --tcp=80:8080 --clusterip=10.96.0.77", 0, Is("service/web created")),
     (BOTH, "get svc web", 0, Is("NAME TYPE CLUSTER-IP EXTERNAL-IP PORT(S) AGE\nweb ClusterIP 10.96.0.77 <none> 80/TCP AGE")),
     (BOTH, "get ipaddress 10.96.0.77 -o jsonpath={.spec.parentRef.namespace}/{.spec.parentRef.name}", 0, Is("{ns}/web")),

@@ -63,6 +63,7 @@ in_a_world! {
     services::an_address_or_port_that_is_taken_or_outside_is_refused,
     services::what_a_service_was_given_stays_until_it_goes_or_changes_its_type,
     services::clients_in_the_cluster_are_told_of_the_servers_that_live,
+    services::what_is_served_is_registered_as_available,
 }
 
 in_a_world! {

@@ -277,3 +277,40 @@ pub async fn clients_in_the_cluster_are_told_of_the_servers_that_live(world: &Wo
     registry.store().commit(vec![Write { change, ..write }]).await.unwrap();
     until("it is gone", async || servers_of(&world.admin).await == [here.clone()]).await;
 }
+
+pub async fn what_is_served_is_registered_as_available(world: &World) {
+    let path = "/apis/apiregistration.k8s.io/v1/apiservices";
+    let mut served = vec!["v1.".to_owned()];
+    for group in world.read("/apis").await["groups"].as_array().unwrap() {
+        let name = group["name"].as_str().unwrap();
+        let versions = group["versions"].as_array().unwrap().iter();
+        served.extend(versions.map(|version| format!("{}.{name}", version["version"].as_str().unwrap())));
+    }
+    // The group of the registrations has none.
+    served.retain(|name| name != "v1.apiregistration.k8s.io");
+    served.sort();
+    until("all are registered", async || {
+        names(&world.admin.get(path).await.json()) == served
+    })
+    .await;
+    for item in world.read(path).await["items"].as_array().unwrap() {
+        let name = item["metadata"]["name"].as_str().unwrap();
+        let label = &item["metadata"]["labels"]["kube-aggregator.kubernetes.io/automanaged"];
+        let condition = &item["status"]["conditions"][0];
+        assert_eq!(
+            json!([label, condition["type"], condition["status"], condition["reason"]]),
+            json!(["onstart", "Available", "True", "Local"]),
+            "{name}"
+        );
+        let spec = &item["spec"];
+        assert_eq!(
+            name,
+            format!(
+                "{}.{}",
+                spec["version"].as_str().unwrap(),
+                spec["group"].as_str().unwrap_or_default()
+            )
+        );
+        assert!(spec["groupPriorityMinimum"].as_u64() > Some(10_000), "{name}");
+    }
+}
