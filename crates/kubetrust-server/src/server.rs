@@ -86,7 +86,9 @@ impl Handler for ApiServer {
                 "the server failed to answer this request; its log says more",
             ))
         });
-        if let Ok(value) = HeaderValue::from_str(&id) {
+        if let Ok(mut value) = HeaderValue::from_str(&id) {
+            // No secret, but never the same again: HTTP/2 is not to keep it for the next answer (RFC 7541, 7.1.3).
+            value.set_sensitive(true);
             reply.headers_mut().insert(AUDIT_ID, value);
         }
         reply
