@@ -7,8 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kubetrust_store::embedded::{Embedded, Options};
-use kubetrust_store::{Change, Expect, Store as _, Write};
+use kubetrust_store::embedded::{self, Embedded};
+use kubetrust_store::etcd::{self, Etcd};
+use kubetrust_store::{self as store, Change, Expect, Write};
+use kubetrust_testkit::etcd as peer;
 use kubetrust_testkit::loopback::Loopback;
 use tempfile::TempDir;
 
@@ -26,6 +28,8 @@ pub enum Store {
     Empty,
     /// The one that the setup keeps.
     Kept,
+    /// The etcd of [`Setup::etcd`].
+    Etcd,
 }
 
 impl Setup {
@@ -49,17 +53,7 @@ impl Setup {
             .status()
             .unwrap();
         assert!(status.success());
-        let output = Command::new(env!("CARGO_BIN_EXE_kubetrust"))
-            .args(["flags", "kube-apiserver", "--in-place", "-d"])
-            .arg(folder.path().join("cluster"))
-            .output()
-            .unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        let flags = text
-            .lines()
-            .filter(|line| !line.starts_with("--etcd-"))
-            .map(str::to_owned)
-            .collect();
+        let flags = printed_flags(&folder.path().join("cluster"), "kube-apiserver");
         Self {
             folder,
             loopback,
@@ -77,26 +71,52 @@ impl Setup {
         SocketAddr::new(self.loopback.host(1).into(), 6443)
     }
 
-    fn store(&self, store: Store) -> PathBuf {
-        match store {
-            Store::Kept => self.folder.path().join("kept"),
-            Store::Empty => tempfile::Builder::new()
-                .prefix("store")
-                .tempdir_in(self.folder.path())
-                .unwrap()
-                .keep(),
-        }
+    fn kept(&self) -> PathBuf {
+        self.folder.path().join("kept")
+    }
+
+    /// A folder for a new store.
+    fn new_store(&self) -> PathBuf {
+        let mut folder = tempfile::Builder::new();
+        folder.prefix("store").tempdir_in(self.folder.path()).unwrap().keep()
+    }
+
+    /// A real etcd with the printed flags, which ends with the value.
+    pub fn etcd(&self) -> peer::Cluster {
+        let member = peer::Member {
+            name: "m1".to_owned(),
+            arguments: printed_flags(&self.folder.path().join("cluster"), "etcd"),
+            environment: Vec::new(),
+            data_dir: self.folder.path().join("etcd"),
+        };
+        let client = peer::Client {
+            endpoints: vec![self.flag("--etcd-servers=").to_owned()],
+            cacert: Some(self.flag("--etcd-cafile=").into()),
+            cert: Some(self.flag("--etcd-certfile=").into()),
+            key: Some(self.flag("--etcd-keyfile=").into()),
+        };
+        peer::Cluster::start(vec![member], client)
+    }
+
+    fn flag(&self, name: &str) -> &str {
+        let mut values = self.flags.iter().filter_map(|flag| flag.strip_prefix(name));
+        values.next().unwrap()
     }
 
     /// Starts a server and waits until it is ready.
     pub fn run(&self, store: Store) -> Server {
-        let store = self.store(store);
+        let folder = match store {
+            Store::Empty => Some(self.new_store()),
+            Store::Kept => Some(self.kept()),
+            Store::Etcd => None,
+        };
         let address = self.address();
+        let flags = self.flags.iter();
         let mut child = Command::new(env!("CARGO_BIN_EXE_kubetrust"))
             .arg("apiserver")
-            .args(&self.flags)
+            .args(flags.filter(|flag| folder.is_none() || !flag.starts_with("--etcd-")))
+            .args(folder.map(|folder| format!("--data-dir={}", folder.display())))
             .arg(format!("--bind-address={}", address.ip()))
-            .arg(format!("--data-dir={}", store.display()))
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -114,12 +134,12 @@ impl Setup {
         Server { child, address }
     }
 
-    /// How long a start takes until `/readyz` is ok.
+    /// How long a start takes until `/readyz` is ok, after a server that ended as it is meant to.
     pub fn ready_in(&self, store: Store) -> Duration {
         let begun = Instant::now();
         let server = self.run(store);
         let took = begun.elapsed();
-        server.stop();
+        server.end();
         took
     }
 
@@ -127,13 +147,23 @@ impl Setup {
     pub fn read_store(&self) -> Duration {
         let begun = Instant::now();
         let mut total = 0;
-        for path in files(&self.folder.path().join("kept")) {
+        for path in files(&self.kept()) {
             let mut content = Vec::new();
             total += std::fs::File::open(path).unwrap().read_to_end(&mut content).unwrap();
         }
         assert!(total > 0);
         begun.elapsed()
     }
+}
+
+fn printed_flags(cluster: &Path, component: &str) -> Vec<String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_kubetrust"))
+        .args(["flags", component, "--in-place", "-d"])
+        .arg(cluster)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(str::to_owned).collect()
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -164,8 +194,16 @@ impl Server {
         line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
     }
 
+    /// Kills it: what it has stored is not looked at again.
     pub fn stop(mut self) {
         self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Ends it as an operator does: the store is closed well.
+    pub fn end(mut self) {
+        let process = self.child.id().to_string();
+        assert!(Command::new("kill").arg(process).status().unwrap().success());
         self.child.wait().unwrap();
     }
 }
@@ -177,9 +215,26 @@ impl Drop for Server {
     }
 }
 
-/// What the engine itself does of the same writes, without a server.
-pub async fn raw_commits(setup: &Setup, writers: usize, bytes: usize, time: Duration) -> f64 {
-    let store = Arc::new(Embedded::open(&setup.store(Store::Empty), Options::default()).unwrap());
+/// The embedded engine, on a new store.
+pub fn engine(setup: &Setup) -> Arc<dyn store::Store> {
+    Arc::new(Embedded::open(&setup.new_store(), embedded::Options::default()).unwrap())
+}
+
+/// The client of etcd, alone.
+pub fn etcd_client(setup: &Setup) -> Arc<dyn store::Store> {
+    let options = etcd::Options {
+        servers: vec![setup.flag("--etcd-servers=").to_owned()],
+        files: etcd::Files {
+            cafile: Some(setup.flag("--etcd-cafile=").into()),
+            certfile: Some(setup.flag("--etcd-certfile=").into()),
+            keyfile: Some(setup.flag("--etcd-keyfile=").into()),
+        },
+    };
+    Arc::new(Etcd::new(options).unwrap())
+}
+
+/// Creates per second that a store does by itself, without a server.
+pub async fn raw_commits(store: Arc<dyn store::Store>, writers: usize, bytes: usize, time: Duration) -> f64 {
     let begun = Instant::now();
     let tasks: Vec<_> = (0..writers)
         .map(|writer| {
@@ -187,9 +242,7 @@ pub async fn raw_commits(setup: &Setup, writers: usize, bytes: usize, time: Dura
             tokio::spawn(async move {
                 let mut done = 0_usize;
                 while begun.elapsed() < time {
-                    let key = format!("/registry/configmaps/default/w{writer}-{done}")
-                        .into_bytes()
-                        .into();
+                    let key = format!("/raw/configmaps/default/w{writer}-{done}").into_bytes().into();
                     let change = Change::Put {
                         value: vec![b'x'; bytes].into(),
                         lease: None,
