@@ -19,7 +19,9 @@ use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
+use super::indexed;
 use super::server::{Setup, median};
 
 type Sender = SendRequest<Full<Bytes>>;
@@ -29,6 +31,8 @@ type Sender = SendRequest<Full<Bytes>>;
 pub enum Mode {
     /// So many at once on one connection.
     Streams(usize),
+    /// The same, by a client that keeps headers as Go's does ([`indexed`]).
+    Indexed(usize),
     /// Each on a connection of its own, so many at once.
     Connections(usize),
 }
@@ -36,7 +40,7 @@ pub enum Mode {
 /// One client of one server.
 #[derive(Clone)]
 pub struct Load {
-    address: SocketAddr,
+    pub address: SocketAddr,
     tls: Arc<ClientConfig>,
     token: Option<String>,
 }
@@ -98,14 +102,22 @@ impl Load {
         }
     }
 
-    async fn connect(&self) -> Sender {
+    /// A connection on which nothing has been said yet.
+    pub async fn stream(&self) -> TlsStream<TcpStream> {
         let stream = TcpStream::connect(self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let name = ServerName::IpAddress(self.address.ip().into());
-        let stream = TlsConnector::from(Arc::clone(&self.tls))
-            .connect(name, stream)
-            .await
-            .unwrap();
+        let connector = TlsConnector::from(Arc::clone(&self.tls));
+        connector.connect(name, stream).await.unwrap()
+    }
+
+    /// What its requests say in `Authorization`.
+    pub fn authorization(&self) -> Option<String> {
+        self.token.as_ref().map(|token| format!("Bearer {token}"))
+    }
+
+    async fn connect(&self) -> Sender {
+        let stream = self.stream().await;
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.initial_stream_window_size(4 << 20)
             .initial_connection_window_size(64 << 20);
@@ -118,8 +130,8 @@ impl Load {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("https://{}{path}", self.address));
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
+        if let Some(authorization) = self.authorization() {
+            request = request.header("authorization", authorization);
         }
         if !body.is_empty() {
             request = request.header("content-type", "application/json");
@@ -187,6 +199,7 @@ impl Load {
         let done = Arc::new(AtomicUsize::new(0));
         let begun = Instant::now();
         let tasks: Vec<_> = match mode {
+            Mode::Indexed(count) => return indexed::rate(self, path, count, time).await,
             Mode::Streams(count) => {
                 let sender = self.connect().await;
                 (0..count)
