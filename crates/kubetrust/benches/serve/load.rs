@@ -11,16 +11,15 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use kubetrust_pki::kubeconfig::{Credential, KeySource, Kubeconfig, Source};
+use rustls::ClientConfig;
 use rustls::client::Resumption;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::client::{self, Credential};
 use super::indexed;
 use super::server::{Setup, median};
 
@@ -56,43 +55,10 @@ const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 impl Load {
     /// As the user of a kubeconfig, or with a token.
     pub fn new(setup: &Setup, address: SocketAddr, kubeconfig: Option<&str>, token: Option<String>) -> Self {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(setup.file("pki/ca.crt")).unwrap() {
-            roots.add(certificate.unwrap()).unwrap();
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots);
-        let mut tls = match kubeconfig {
-            None => builder.with_no_client_auth(),
-            Some(name) => {
-                let path = setup.file(&format!("auth/{name}.conf"));
-                let parsed = Kubeconfig::from_yaml(&std::fs::read_to_string(&path).unwrap()).unwrap();
-                let folder = path.parent().unwrap();
-                let Credential::Certificate { certificate, key } = parsed.credential else {
-                    panic!("no certificate")
-                };
-                let certificate = match certificate {
-                    Source::File(file) => std::fs::read(folder.join(file)).unwrap(),
-                    Source::Data(data) => data.into_bytes(),
-                    Source::Absent => panic!("no certificate"),
-                };
-                let key = match key {
-                    KeySource::File(file) => std::fs::read(folder.join(file)).unwrap(),
-                    KeySource::Data(data) => data.as_bytes().to_vec(),
-                    KeySource::Absent => panic!("no key"),
-                };
-                let chain = CertificateDer::pem_slice_iter(&certificate)
-                    .collect::<Result<Vec<_>, _>>()
-                    .unwrap();
-                builder
-                    .with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(&key).unwrap())
-                    .unwrap()
-            }
-        };
-        tls.alpn_protocols = vec![b"h2".to_vec()];
+        let credential = kubeconfig.map_or_else(Credential::none, |name| {
+            Credential::kubeconfig(&setup.file(&format!("auth/{name}.conf")))
+        });
+        let mut tls = ClientConfig::clone(&client::tls(&setup.file("pki/ca.crt"), &credential, b"h2"));
         // Every connection is a whole handshake.
         tls.resumption = Resumption::disabled();
         Self {

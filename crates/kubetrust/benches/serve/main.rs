@@ -13,6 +13,9 @@
 )]
 
 mod bare;
+#[allow(dead_code, reason = "the bench has a client of its own, and shares how it connects")]
+#[path = "../../../kubetrust-server/tests/suite/support/client.rs"]
+mod client;
 mod indexed;
 mod load;
 mod server;
