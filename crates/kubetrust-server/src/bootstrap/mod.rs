@@ -26,7 +26,7 @@ use crate::registry::write::Writer;
 const AT_ONCE: usize = 100;
 
 /// Who the server is to itself.
-pub(crate) fn loopback() -> kubetrust_auth::user::User {
+fn loopback() -> kubetrust_auth::user::User {
     kubetrust_auth::user::User {
         name: "system:apiserver".into(),
         groups: vec![
@@ -34,6 +34,33 @@ pub(crate) fn loopback() -> kubetrust_auth::user::User {
             kubetrust_auth::user::AUTHENTICATED.into(),
         ],
         ..kubetrust_auth::user::User::default()
+    }
+}
+
+/// The server as one who writes: no plugin of admission has a say in it.
+pub(crate) struct AsServer {
+    user: kubetrust_auth::user::User,
+    admission: Admission,
+}
+
+impl Default for AsServer {
+    fn default() -> Self {
+        Self {
+            user: loopback(),
+            admission: Admission::default(),
+        }
+    }
+}
+
+impl AsServer {
+    /// Who writes at that time.
+    pub(crate) fn writer(&self, now: Timestamp) -> Writer<'_> {
+        Writer {
+            user: &self.user,
+            admission: &self.admission,
+            now,
+            dry_run: false,
+        }
     }
 }
 
@@ -141,12 +168,7 @@ pub(crate) async fn change_as_server(
     now: Timestamp,
     change: impl FnMut(&Value) -> Result<Value, Status>,
 ) -> Result<(), Status> {
-    let (user, admission) = (loopback(), Admission::default());
-    let writer = Writer {
-        user: &user,
-        admission: &admission,
-        now,
-        dry_run: false,
-    };
+    let server = AsServer::default();
+    let writer = server.writer(now);
     registry.update(target, writer, change).await.map(drop)
 }

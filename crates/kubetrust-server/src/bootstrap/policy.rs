@@ -12,12 +12,10 @@ use kubetrust_auth::authz::rbac::{GROUP, Kind};
 use serde_json::{Value, json};
 use tracing::warn;
 
-use super::{New, change_as_server, loopback};
-use crate::admission::Admission;
+use super::{AsServer, New, change_as_server};
 use crate::registry::Registry;
 use crate::registry::delete::DeleteOptions;
 use crate::registry::target::Target;
-use crate::registry::write::Writer;
 
 const VERSION: &str = "v1";
 
@@ -49,13 +47,8 @@ impl Reconciled {
             Step::Create(_) => Ok(()),
             Step::Update(object) => change_as_server(registry, &self.target, now, |_| Ok(object.clone())).await,
             Step::Recreate(object) => {
-                let (user, admission) = (loopback(), Admission::default());
-                let writer = Writer {
-                    user: &user,
-                    admission: &admission,
-                    now,
-                    dry_run: false,
-                };
+                let server = AsServer::default();
+                let writer = server.writer(now);
                 registry.delete(&self.target, writer, &DeleteOptions::default()).await?;
                 registry.create(&self.target, writer, object).await.map(drop)
             }

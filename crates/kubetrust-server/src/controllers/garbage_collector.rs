@@ -17,14 +17,12 @@ use tracing::{debug, warn};
 
 use super::queue::Queue;
 use super::through_outages;
-use crate::admission::Admission;
-use crate::bootstrap::{change_as_server, loopback};
+use crate::bootstrap::{AsServer, change_as_server};
 use crate::registry::Registry;
 use crate::registry::cache::Kind;
 use crate::registry::delete::{DeleteOptions, FOREGROUND, ORPHAN, Propagation};
 use crate::registry::object::Object;
 use crate::registry::target::Target;
-use crate::registry::write::Writer;
 
 /// Changes that may wait to be looked at.
 const WAITING: usize = 1024;
@@ -345,13 +343,8 @@ async fn disown(registry: &Registry, target: &Target, owner: impl Fn(&str) -> bo
 }
 
 async fn remove(registry: &Registry, target: &Target, uid: &str, propagation: Propagation) -> Result<(), Status> {
-    let (user, admission) = (loopback(), Admission::default());
-    let writer = Writer {
-        user: &user,
-        admission: &admission,
-        now: Timestamp::now(),
-        dry_run: false,
-    };
+    let server = AsServer::default();
+    let writer = server.writer(Timestamp::now());
     let options = DeleteOptions {
         uid: Some(uid.to_owned()),
         propagation: Some(propagation),

@@ -15,12 +15,10 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::admission::Admission;
-use crate::bootstrap::{change_as_server, loopback};
+use crate::bootstrap::{AsServer, change_as_server};
 use crate::registry::Registry;
 use crate::registry::cache::status_of;
 use crate::registry::target::Target;
-use crate::registry::write::Writer;
 use crate::stop::told;
 
 /// How often a server says that it lives (`DefaultEndpointReconcilerInterval`).
@@ -195,13 +193,8 @@ impl Servers {
 
     /// Creates an object; that another server was faster is no error.
     async fn create(&self, target: &Target, now: Timestamp, object: Value) -> Result<(), Status> {
-        let (user, admission) = (loopback(), Admission::default());
-        let writer = Writer {
-            user: &user,
-            admission: &admission,
-            now,
-            dry_run: false,
-        };
+        let server = AsServer::default();
+        let writer = server.writer(now);
         match self.registry.create(target, writer, object).await {
             Err(status) if status.reason != "AlreadyExists" => Err(status),
             _ => Ok(()),

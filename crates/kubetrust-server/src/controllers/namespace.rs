@@ -10,13 +10,11 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::queue::Queue;
-use crate::admission::Admission;
-use crate::bootstrap::{change_as_server, loopback};
+use crate::bootstrap::{AsServer, change_as_server};
 use crate::registry::Registry;
 use crate::registry::cache::Kind;
 use crate::registry::delete::{DeleteOptions, Propagation};
 use crate::registry::target::Target;
-use crate::registry::write::Writer;
 use crate::stop::told;
 
 /// How long to wait before a namespace is looked at again that something still holds.
@@ -58,7 +56,7 @@ async fn terminate(registry: Registry, name: String, mut stop: watch::Receiver<b
 
 /// Deletes everything in it. Whether nothing is left.
 async fn empty(registry: &Registry, name: &str) -> Result<bool, Status> {
-    let (user, admission) = (loopback(), Admission::default());
+    let server = AsServer::default();
     let mut left = 0;
     let mut seen: Vec<&str> = Vec::new();
     for resource in TABLE
@@ -76,12 +74,7 @@ async fn empty(registry: &Registry, name: &str) -> Result<bool, Status> {
         for (_, object) in table.snapshot(&prefix, None, 0).items {
             let value = object.value();
             let target = Target::object(resource, name, meta::name(&value));
-            let writer = Writer {
-                user: &user,
-                admission: &admission,
-                now: Timestamp::now(),
-                dry_run: false,
-            };
+            let writer = server.writer(Timestamp::now());
             // Nothing here will run to its end: pods get no grace where there is no kubelet to give it.
             let options = DeleteOptions {
                 grace: Some(0),
