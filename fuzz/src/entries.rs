@@ -85,6 +85,7 @@ pub fn certificate(data: &[u8]) {
     let headers = HeaderMap::new();
     let presented = Presented {
         peer: Some(&peer),
+        last_token: None,
         headers: &headers,
         path: "/",
         now: Timestamp::UNIX_EPOCH,

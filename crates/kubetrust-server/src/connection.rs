@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use kubetrust_auth::authn::PeerChain;
+use kubetrust_auth::authn::{LastToken, PeerChain};
 
 /// A connection whose handshake is done.
 pub struct Connection {
@@ -11,4 +11,6 @@ pub struct Connection {
     /// The certificates that the client sent; it has shown that it holds the key of the first, and none was verified.
     /// What the authenticators find out about them is remembered in it, so that a chain is verified once.
     pub peer: Option<PeerChain>,
+    /// What is remembered of the token that came last.
+    pub last_token: LastToken,
 }

@@ -13,7 +13,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use kubetrust_auth::authn::PeerChain;
+use kubetrust_auth::authn::{LastToken, PeerChain};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -169,7 +169,11 @@ async fn connection<H: Handler>(accepted: Accepted<H>, acceptor: TlsAcceptor) {
     let peer = session
         .peer_certificates()
         .and_then(|chain| PeerChain::new(chain.iter().map(|der| der.clone().into_owned()).collect()));
-    let connection = Arc::new(Connection { remote, peer });
+    let connection = Arc::new(Connection {
+        remote,
+        peer,
+        last_token: LastToken::default(),
+    });
     let pace = Pace::new(Instant::now());
     let begun = Arc::clone(&pace);
     let service = service_fn(move |request| {

@@ -11,7 +11,9 @@ impl Registry {
     /// The object under a storage path, as the cache has it.
     pub(crate) fn find(&self, storage: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
         let table = self.cache().table(storage)?;
-        let mut key = table.prefix().to_vec();
+        let prefix = table.prefix();
+        let mut key = Vec::with_capacity(prefix.len() + namespace.len() + 1 + name.len());
+        key.extend_from_slice(prefix);
         if !namespace.is_empty() {
             key.extend_from_slice(namespace.as_bytes());
             key.push(b'/');

@@ -72,22 +72,23 @@ pub(super) fn authorization(headers: &HeaderMap) -> Result<&HeaderValue, NoToken
 }
 
 /// The token of an `Authorization: Bearer` header, as `request/bearertoken` reads it: what follows a further space is
-/// not looked at.
-pub(super) fn in_header(headers: &HeaderMap) -> Result<&str, NoToken> {
-    let header = std::str::from_utf8(authorization(headers)?.as_bytes())
+/// not looked at. Beside it, the header that it is part of.
+pub(super) fn in_header(headers: &HeaderMap) -> Result<(&str, &HeaderValue), NoToken> {
+    let header = authorization(headers)?;
+    let text = std::str::from_utf8(header.as_bytes())
         .map_err(|_| Malformed::NotText)?
         .trim();
-    if header.is_empty() {
+    if text.is_empty() {
         return Err(Declined::NoAuthorization.into());
     }
-    let mut parts = header.splitn(3, ' ');
+    let mut parts = text.splitn(3, ' ');
     let scheme = parts.next().unwrap_or_default();
     match parts.next() {
         Some(_) if !scheme.eq_ignore_ascii_case("bearer") => Err(Declined::OtherAuthorization.into()),
-        // `header` is trimmed: an empty second part has a third.
+        // The text is trimmed: an empty second part has a third.
         Some("") => Err(Declined::ExtraSpace.into()),
         Some(token) if token.len() > TOKEN_LIMIT => Err(Malformed::TooLong.into()),
-        Some(token) => Ok(token),
+        Some(token) => Ok((token, header)),
         None => Err(Declined::OtherAuthorization.into()),
     }
 }
@@ -210,7 +211,7 @@ mod tests {
         ] {
             let headers = map(&[("authorization", value)]);
             match (in_header(&headers), expected) {
-                (Ok(token), Ok(expected)) => assert_eq!(token, expected),
+                (Ok((token, _)), Ok(expected)) => assert_eq!(token, expected),
                 (Err(reason), Err(expected)) => assert!(said(&reason).starts_with(expected), "{value:?}"),
                 (found, _) => panic!("{value:?}: {:?}", found.map_err(|reason| said(&reason))),
             }

@@ -28,6 +28,7 @@ mod verdict;
 pub mod x509;
 
 pub use anonymous::Anonymous;
+pub use digest::LastToken;
 pub use file::{FileError, FileWarning};
 pub use front_proxy::{FrontProxy, RemoteHeaders};
 pub use lookup::{Lookup, Nothing};

@@ -4,6 +4,7 @@ use http::HeaderMap;
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 
+use super::digest::LastToken;
 use super::x509::Memo;
 
 /// One request's credentials, and the circumstances that some schemes ask for.
@@ -11,6 +12,8 @@ use super::x509::Memo;
 pub struct Presented<'a> {
     /// The client certificate of the connection.
     pub peer: Option<&'a PeerChain>,
+    /// What the connection remembers of its last token, where that may come again without being sent: on HTTP/2.
+    pub last_token: Option<&'a LastToken>,
     /// All headers of the request.
     pub headers: &'a HeaderMap,
     /// The path of the URL, without the query.

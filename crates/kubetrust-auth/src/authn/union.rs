@@ -153,6 +153,7 @@ impl Authenticators {
         now: Timestamp,
     ) -> Result<Authenticated, Refusal> {
         let mut attempt = Attempt::new(None);
+        let token = &Token::new(token);
         let found = attempt.token(self, Scheme::Bearer, token, audiences, lookup, now);
         found.ok_or(attempt.refusal())
     }
@@ -280,7 +281,13 @@ impl<'a> Attempt<'a> {
         lookup: &dyn Lookup,
     ) -> Option<Authenticated> {
         match bearer::in_header(presented.headers) {
-            Ok(token) => self.token(all, Scheme::Bearer, token, None, lookup, presented.now),
+            Ok((text, header)) => {
+                let token = match presented.last_token {
+                    Some(last) => Token::of_header(text, header, last),
+                    None => Token::new(text),
+                };
+                self.token(all, Scheme::Bearer, &token, None, lookup, presented.now)
+            }
             Err(reason) => self.note(Scheme::Bearer, reason.into()),
         }
     }
@@ -292,7 +299,10 @@ impl<'a> Attempt<'a> {
         lookup: &dyn Lookup,
     ) -> Option<Authenticated> {
         match bearer::in_subprotocol(presented.headers) {
-            Ok(token) => self.token(all, Scheme::WebSocket, &token, None, lookup, presented.now),
+            Ok(token) => {
+                let token = &Token::new(&token);
+                self.token(all, Scheme::WebSocket, token, None, lookup, presented.now)
+            }
             Err(reason) => self.note(Scheme::WebSocket, reason.into()),
         }
     }
@@ -302,12 +312,11 @@ impl<'a> Attempt<'a> {
         &mut self,
         all: &Authenticators,
         source: Scheme,
-        token: &str,
+        token: &Token<'_>,
         target: Option<&[String]>,
         lookup: &dyn Lookup,
         now: Timestamp,
     ) -> Option<Authenticated> {
-        let token = &Token::new(token);
         let before = self.refused.len();
         let found = self
             .listed_token(all, token, target)

@@ -8,6 +8,7 @@ use std::panic::AssertUnwindSafe;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use http::Response;
+use kubetrust_auth::authn::LastToken;
 use parking_lot::{Condvar, Mutex};
 use serde_json::{Value, json};
 
@@ -98,6 +99,7 @@ impl Sent {
             connection: Connection {
                 remote: "10.0.0.9:4711".parse().unwrap(),
                 peer: None,
+                last_token: LastToken::default(),
             },
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::Version;
 use kubetrust_api::status::Status;
 use kubetrust_auth::authn::service_account::{InvalidToken, UsedSecret};
 use kubetrust_auth::authn::{self, Authenticators, Explanation, Lookup, Presented, Refusal};
@@ -68,6 +69,7 @@ pub fn authenticate(
 ) -> Result<Authenticated, Box<Refused>> {
     let presented = Presented {
         peer: received.connection.peer.as_ref(),
+        last_token: (received.head.version == Version::HTTP_2).then_some(&received.connection.last_token),
         headers: &received.head.headers,
         path: &received.info.path,
         now: received.now,

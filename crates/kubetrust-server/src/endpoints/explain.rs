@@ -95,6 +95,7 @@ pub async fn anothers(server: &ApiServer, request: Authorized) -> Result<Reply, 
     let headers = question.headers()?;
     let presented = Presented {
         peer: peer.as_ref(),
+        last_token: None,
         headers: &headers,
         path: "/",
         now: received.now,

@@ -9,7 +9,6 @@ mod jws;
 mod keys;
 mod legacy;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -32,7 +31,8 @@ use keys::BadSignature;
 /// Verifies the tokens of one cluster.
 pub struct ServiceAccounts {
     keys: Keys,
-    issuers: HashSet<String>,
+    // One or two, which are compared sooner than hashed.
+    issuers: Vec<String>,
     audiences: Arc<[String]>,
     verified: cache::Verified,
 }
@@ -200,7 +200,7 @@ impl ServiceAccounts {
         KINDS.map(|scheme| {
             let ours = match scheme {
                 Scheme::LegacyServiceAccount => issuer == LEGACY_ISSUER,
-                _ => self.issuers.contains(issuer),
+                _ => self.is_ours(issuer),
             };
             let verdict = match &signed {
                 _ if !ours => Verdict::Declined(Declined::OtherIssuer),
@@ -213,11 +213,15 @@ impl ServiceAccounts {
         })
     }
 
+    fn is_ours(&self, issuer: &str) -> bool {
+        self.issuers.iter().any(|ours| ours == issuer)
+    }
+
     /// Whether the token is of this cluster, and a key of it made the signature.
     fn verify(&self, token: &str) -> Result<Signed, Unverified> {
         let jws = Jws::split(token).ok_or(Unverified::Declined(Declined::NotJwt))?;
         let issuer = claims::issuer(&jws.payload).ok_or(Unverified::Declined(Declined::NotJwt))?;
-        if issuer != LEGACY_ISSUER && !self.issuers.contains(&issuer) {
+        if issuer != LEGACY_ISSUER && !self.is_ours(&issuer) {
             return Err(Unverified::Declined(Declined::OtherIssuer));
         }
         self.verify_signature(&jws)

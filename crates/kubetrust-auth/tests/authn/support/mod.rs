@@ -234,6 +234,7 @@ pub fn basic(user: &str, password: &str) -> String {
 pub fn presented<'a>(peer: Option<&'a PeerChain>, headers: &'a HeaderMap) -> Presented<'a> {
     Presented {
         peer,
+        last_token: None,
         headers,
         path: "/api",
         now: now(),
