@@ -22,9 +22,10 @@ const BATCH: usize = 256;
 /// Bytes of values after which a transaction takes no more requests.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// How long a transaction waits for as many requests as the last one had: those who were just answered come again, and
-/// a write of the disk that takes ten times as long is better made for all of them.
-const LINGER: Duration = Duration::from_micros(300);
+/// The share of the last commit's time that a transaction waits for as many requests as that one had: those who were
+/// just answered come again, and a write of a slow disk is better made for all of them. Waiting longer than that keeps
+/// in step who could work while the others' writes are made.
+const LINGER: u32 = 2;
 
 /// How long it sleeps at most when nothing is asked of it.
 const TICK: Duration = Duration::from_secs(1);
@@ -84,6 +85,8 @@ pub(super) struct Writer {
     samples: VecDeque<(u64, Revision)>,
     next_compaction: u64,
     next_retry: Option<Instant>,
+    /// How long the last commit took.
+    commit_took: Duration,
 }
 
 /// What a transaction of the disk did.
@@ -119,6 +122,7 @@ impl Writer {
             samples: VecDeque::new(),
             next_compaction: 0,
             next_retry: None,
+            commit_took: Duration::ZERO,
             shared,
             folder,
             history,
@@ -148,7 +152,7 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            let (batch, stop) = gather(first, queue, last);
+            let (batch, stop) = gather(first, queue, last, self.commit_took / LINGER);
             last = batch.len();
             self.work(batch);
             if stop {
@@ -261,7 +265,9 @@ impl Writer {
             (applied, batch.changed)
         };
         if changed {
+            let begun = Instant::now();
             transaction.commit().map_err(|error| Failure::Commit(error.into()))?;
+            self.commit_took = begun.elapsed();
         } else {
             transaction.abort().map_err(|error| before(error.into()))?;
         }
@@ -413,10 +419,15 @@ impl Writer {
     }
 }
 
-/// What waits, up to the bounds of a transaction, and a moment for as many as are expected; and whether the end of all
+/// What waits, up to the bounds of a transaction, and with some patience as many as are expected; and whether the end of all
 /// work is among it.
-fn gather(first: Option<Queued>, queue: &Receiver<Queued>, expected: usize) -> (Vec<Queued>, bool) {
-    let deadline = Instant::now() + LINGER;
+fn gather(
+    first: Option<Queued>,
+    queue: &Receiver<Queued>,
+    expected: usize,
+    patience: Duration,
+) -> (Vec<Queued>, bool) {
+    let deadline = Instant::now() + patience;
     let mut batch = Vec::new();
     let mut bytes = 0;
     let mut next = first;

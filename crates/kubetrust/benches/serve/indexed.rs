@@ -1,9 +1,11 @@
-//! A client that keeps its headers in the connection's table (RFC 7541, 2.3.2) as Go's does, which kubectl and
+//! A client that costs as little as one can, so that on a machine it shares with the server the server is what is
+//! measured. It keeps its headers in the connection's table (RFC 7541, 2.3.2) as Go's does, which kubectl and
 //! everything on client-go speak HTTP/2 with: a token crosses the wire once, and every request after it is a few bytes.
 //! hyper's client never keeps an `Authorization` header.
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::load::Load;
@@ -23,49 +25,88 @@ const FRAME_HEAD: usize = 9;
 /// As many bytes as one measurement will ever be sent.
 const WINDOW: u32 = 1 << 30;
 const INITIAL_WINDOW_SIZE: u16 = 4;
-/// `:status: 200` in the static table, and the first of what comes after that table.
-const STATUS_200: u8 = 0x88;
+/// `:method: GET`, `:method: POST` and `:scheme: https`, whole in the static table.
+const GET: u8 = 0x82;
+const POST: u8 = 0x83;
+const HTTPS: u8 = 0x87;
+/// Names of the static table.
+const AUTHORITY: u8 = 1;
+const PATH: u8 = 4;
+const AUTHORIZATION: u8 = 23;
+const CONTENT_TYPE: u8 = 31;
+/// The first of what comes after the static table.
 const FIRST_KEPT: u8 = 62;
+/// What one may send before the server says that it can take more (RFC 9113, 6.9.2).
+const FIRST_WINDOW: usize = 65_535;
+/// How every answer begins: no failure does.
+const ANSWER: &[u8] = br#"{"apiVersion":"v1","kind":"ConfigMap","#;
 
-/// GETs per second, so many at once on one connection.
-pub async fn rate(load: &Load, path: &str, streams: usize, time: Duration) -> f64 {
+/// What is asked for, again and again.
+pub enum Asked {
+    /// The object at the path.
+    Get,
+    /// That an object is created: the one of each number.
+    Create(fn(usize) -> Bytes),
+}
+
+/// Requests answered, so many at once on one connection, and how many a second that is.
+pub async fn run(load: &Load, asked: Asked, path: &str, streams: usize, time: Duration) -> (usize, f64) {
     let mut connection = load.stream().await;
     let mut out = PREFACE.to_vec();
     let mut settings = INITIAL_WINDOW_SIZE.to_be_bytes().to_vec();
     settings.extend_from_slice(&WINDOW.to_be_bytes());
     frame(&mut out, SETTINGS, 0, 0, &settings);
     frame(&mut out, WINDOW_UPDATE, 0, 0, &WINDOW.to_be_bytes());
-    let (first, again) = header_blocks(path, &load.address.to_string(), load.authorization().as_deref());
+    let (first, again) = header_blocks(&asked, path, load);
 
     let begun = Instant::now();
-    let (mut done, mut in_flight, mut next) = (0_usize, 0_usize, 1_u32);
+    let (mut done, mut in_flight, mut begins) = (0_usize, 0_usize, 0_u32);
+    let mut window = FIRST_WINDOW;
     let mut read = Vec::new();
     loop {
         if begun.elapsed() < time {
             while in_flight < streams {
-                let block = if next == 1 { &first } else { &again };
-                frame(&mut out, HEADERS, END_STREAM | END_HEADERS, next, block);
-                next += 2;
+                let block = if begins == 0 { &first } else { &again };
+                // A client's streams are odd (RFC 9113, 5.1.1).
+                let stream = begins * 2 + 1;
+                match asked {
+                    Asked::Get => frame(&mut out, HEADERS, END_STREAM | END_HEADERS, stream, block),
+                    Asked::Create(object) => {
+                        let body = object(begins as usize);
+                        window = window.checked_sub(body.len()).expect("the server takes what is sent");
+                        frame(&mut out, HEADERS, END_HEADERS, stream, block);
+                        frame(&mut out, DATA, END_STREAM, stream, &body);
+                    }
+                }
+                begins += 1;
                 in_flight += 1;
             }
         } else if in_flight == 0 {
-            return done as f64 / begun.elapsed().as_secs_f64();
+            return (done, done as f64 / begun.elapsed().as_secs_f64());
         }
         connection.write_all(&out).await.unwrap();
         out.clear();
         assert!(connection.read_buf(&mut read).await.unwrap() > 0, "the server hung up");
         let mut at = 0;
-        while let Some((kind, flags, payload, end)) = next_frame(&read, at) {
+        while let Some(Frame { kind, flags, stream, payload, end }) = next_frame(&read, at) {
             match kind {
-                HEADERS => assert_eq!(payload[0], STATUS_200),
+                DATA => assert!(
+                    payload.is_empty() || payload.starts_with(ANSWER),
+                    "{}",
+                    String::from_utf8_lossy(payload)
+                ),
+                HEADERS => assert!(flags & END_STREAM == 0, "an answer without a body"),
                 SETTINGS | PING if flags & ACK == 0 => {
                     let answer = if kind == PING { payload } else { &[] };
                     frame(&mut out, kind, ACK, 0, answer);
                 }
-                DATA | SETTINGS | PING | WINDOW_UPDATE => {}
+                WINDOW_UPDATE if stream == 0 => {
+                    window += u32::from_be_bytes(payload.try_into().unwrap()) as usize;
+                }
+                SETTINGS | PING | WINDOW_UPDATE => {}
                 other => panic!("a frame of type {other}"),
             }
-            if matches!(kind, HEADERS | DATA) && flags & END_STREAM != 0 {
+            if kind == DATA && flags & END_STREAM != 0 {
                 done += 1;
                 in_flight -= 1;
             }
@@ -76,14 +117,17 @@ pub async fn rate(load: &Load, path: &str, streams: usize, time: Duration) -> f6
 }
 
 /// The headers of the first request, which puts them into the table, and of every other.
-fn header_blocks(path: &str, authority: &str, authorization: Option<&str>) -> (Vec<u8>, Vec<u8>) {
-    // `:method: GET` and `:scheme: https`, whole in the static table.
-    let mut first = vec![0x82, 0x87];
-    // Names of the static table: `:path`, `:authority`, `authorization`.
-    let kept: Vec<(u8, &str)> = [(4, path), (1, authority)]
-        .into_iter()
-        .chain(authorization.map(|value| (23, value)))
-        .collect();
+fn header_blocks(asked: &Asked, path: &str, load: &Load) -> (Vec<u8>, Vec<u8>) {
+    let method = match asked {
+        Asked::Get => GET,
+        Asked::Create(_) => POST,
+    };
+    let mut kept = vec![(PATH, path.to_owned()), (AUTHORITY, load.address.to_string())];
+    kept.extend(load.authorization().map(|value| (AUTHORIZATION, value)));
+    if matches!(asked, Asked::Create(_)) {
+        kept.push((CONTENT_TYPE, "application/json".to_owned()));
+    }
+    let mut first = vec![method, HTTPS];
     for (name, value) in &kept {
         first.push(0x40 | name);
         string(&mut first, value);
@@ -92,7 +136,7 @@ fn header_blocks(path: &str, authority: &str, authorization: Option<&str>) -> (V
     let places = (0..kept.len())
         .rev()
         .map(|place| 0x80 | (FIRST_KEPT + u8::try_from(place).unwrap()));
-    let again = [0x82, 0x87].into_iter().chain(places).collect();
+    let again = [method, HTTPS].into_iter().chain(places).collect();
     (first, again)
 }
 
@@ -121,10 +165,25 @@ fn frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// The frame that begins at a place, if it is there as a whole: type, flags, payload, and where it ends.
-fn next_frame(read: &[u8], at: usize) -> Option<(u8, u8, &[u8], usize)> {
+/// What the server sent.
+struct Frame<'a> {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+    payload: &'a [u8],
+    end: usize,
+}
+
+/// The frame that begins at a place, if it is there as a whole.
+fn next_frame(read: &[u8], at: usize) -> Option<Frame<'_>> {
     let head = read.get(at..at + FRAME_HEAD)?;
-    let length = usize::try_from(u32::from_be_bytes([0, head[0], head[1], head[2]])).unwrap();
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
     let end = at + FRAME_HEAD + length;
-    Some((head[3], head[4], read.get(at + FRAME_HEAD..end)?, end))
+    Some(Frame {
+        kind: head[3],
+        flags: head[4],
+        stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
+        payload: read.get(at + FRAME_HEAD..end)?,
+        end,
+    })
 }

@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::client::{self, Credential};
-use super::indexed;
+use super::indexed::{self, Asked};
 use super::server::{Setup, median};
 
 type Sender = SendRequest<Full<Bytes>>;
@@ -165,7 +165,7 @@ impl Load {
         let done = Arc::new(AtomicUsize::new(0));
         let begun = Instant::now();
         let tasks: Vec<_> = match mode {
-            Mode::Indexed(count) => return indexed::rate(self, path, count, time).await,
+            Mode::Indexed(count) => return indexed::run(self, Asked::Get, path, count, time).await.1,
             Mode::Streams(count) => {
                 let sender = self.connect().await;
                 (0..count)
@@ -215,31 +215,17 @@ impl Load {
 
     /// Creates per second, and how large the objects are.
     pub async fn creates(&self, writers: usize, time: Duration) -> (f64, usize) {
-        let begun = Instant::now();
-        let sender = self.connect().await;
-        let tasks: Vec<_> = (0..writers)
-            .map(|writer| {
-                let (load, mut sender) = (self.clone(), sender.clone());
-                tokio::spawn(async move {
-                    let mut done = 0_usize;
-                    while begun.elapsed() < time {
-                        let body = config_map(&format!("w{writer}-{done}")).to_string();
-                        let (code, _) = load.send(&mut sender, Method::POST, CONFIG_MAPS, body.into()).await;
-                        assert_eq!(code, 201);
-                        done += 1;
-                    }
-                    done
-                })
-            })
-            .collect();
-        let mut total = 0;
-        for task in tasks {
-            total += task.await.unwrap();
-        }
-        (
-            total as f64 / begun.elapsed().as_secs_f64(),
-            config_map("w0-0").to_string().len() + 120,
-        )
+        let object = |number| config_map(&format!("w{number}")).to_string().into();
+        let (done, rate) = indexed::run(self, Asked::Create(object), CONFIG_MAPS, writers, time).await;
+        assert_eq!(self.count("w").await, done);
+        (rate, object(0).len() + 120)
+    }
+
+    /// How many objects have names that begin so.
+    async fn count(&self, start: &str) -> usize {
+        let (_, list) = self.whole_list().await;
+        let needle = format!("\"name\":\"{start}");
+        String::from_utf8_lossy(&list).matches(&needle).count()
     }
 
     /// Creates so many objects.
