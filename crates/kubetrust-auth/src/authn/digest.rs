@@ -139,7 +139,11 @@ mod tests {
             ("other-token", &second, "other-token"),
             ("not hashed", &second, "other-token"),
             ("hashed again", &first, "hashed again"),
-            ("a copy is another", &HeaderValue::from_bytes(first.as_bytes()).unwrap(), "a copy is another"),
+            (
+                "a copy is another",
+                &HeaderValue::from_bytes(first.as_bytes()).unwrap(),
+                "a copy is another",
+            ),
         ] {
             assert_eq!(digest(text, header), hash(want), "{text}");
         }
@@ -147,6 +151,10 @@ mod tests {
         drop(first);
         let elsewhere: Vec<_> = (0..1000).map(|_| header("first-token")).collect();
         let held = last.0.lock().clone().unwrap().0;
-        assert!(elsewhere.iter().all(|other| !std::ptr::eq(other.as_bytes(), held.as_bytes())));
+        assert!(
+            elsewhere
+                .iter()
+                .all(|other| !std::ptr::eq(other.as_bytes(), held.as_bytes()))
+        );
     }
 }

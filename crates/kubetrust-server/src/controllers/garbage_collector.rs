@@ -7,12 +7,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, SelectAll};
 use jiff::Timestamp;
 use kubetrust_api::meta;
 use kubetrust_api::resource::{Kept, Resource, TABLE};
 use kubetrust_api::status::Status;
 use serde_json::Value;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use super::queue::Queue;
@@ -21,21 +23,25 @@ use crate::bootstrap::{AsServer, change_as_server};
 use crate::registry::Registry;
 use crate::registry::cache::Kind;
 use crate::registry::delete::{DeleteOptions, FOREGROUND, ORPHAN, Propagation};
-use crate::registry::object::Object;
+use crate::registry::object::{Metadata, Object};
 use crate::registry::target::Target;
 
-/// Changes that may wait to be looked at.
-const WAITING: usize = 1024;
 /// How long to wait before an object is tried again that could not be removed.
 const AGAIN: Duration = Duration::from_millis(200);
 /// How often an object is tried before it is left to its next change.
 const TRIES: usize = 5;
 
-type Seen = (&'static Resource, Kind, Arc<Object>);
+/// A change, and whether others before it were not told.
+struct Seen {
+    resource: &'static Resource,
+    kind: Kind,
+    object: Arc<Object>,
+    is_after_gap: bool,
+}
 
 pub(super) async fn run(registry: Registry, stop: watch::Receiver<bool>) {
-    let (sender, mut changes) = mpsc::channel::<Seen>(WAITING);
     let mut storages: Vec<&str> = Vec::new();
+    let mut tables = SelectAll::new();
     for resource in TABLE
         .iter()
         .filter(|resource| resource.kept == Kept::Stored && resource.plural != "events")
@@ -44,19 +50,25 @@ pub(super) async fn run(registry: Registry, stop: watch::Receiver<bool>) {
             continue;
         }
         storages.push(resource.storage);
-        let (sender, mut queue) = (sender.clone(), Queue::new(&registry, resource.storage, &stop));
-        tokio::spawn(async move {
-            while let Some((kind, object)) = queue.next().await {
-                if sender.send((resource, kind, object)).await.is_err() {
-                    return;
-                }
-            }
-        });
+        let queue = Queue::new(&registry, resource.storage, &stop);
+        tables.push(Box::pin(stream::unfold(queue, move |mut queue| async move {
+            let (kind, object) = queue.next().await?;
+            let seen = Seen {
+                resource,
+                kind,
+                object,
+                is_after_gap: queue.has_lost(),
+            };
+            Some((seen, queue))
+        })));
     }
-    drop(sender);
     let mut owners = Owners::default();
-    while let Some(seen) = changes.recv().await {
-        for work in owners.take(&seen) {
+    while let Some(seen) = tables.next().await {
+        let mut work = owners.take(&seen);
+        if seen.is_after_gap {
+            work.extend(owners.all());
+        }
+        for work in work {
             if let Err(error) = attempt(&registry, &owners, &work, &stop).await {
                 warn!(%error, "a dependent object could not be collected");
             }
@@ -75,13 +87,13 @@ struct Place {
 }
 
 impl Place {
-    fn of(resource: &'static Resource, object: &Value) -> Self {
+    fn of(resource: &'static Resource, metadata: Metadata) -> Self {
         Self {
             plural: resource.plural,
             group: resource.group,
-            namespace: meta::namespace(object).to_owned(),
-            name: meta::name(object).to_owned(),
-            uid: meta::uid(object).to_owned(),
+            namespace: metadata.namespace,
+            name: metadata.name,
+            uid: metadata.uid,
         }
     }
 
@@ -96,14 +108,12 @@ impl Place {
 /// Who owns what.
 #[derive(Default)]
 struct Owners {
-    /// Every object that there is.
-    alive: HashMap<String, Arc<Place>>,
     /// Dependents by the UID of the owner.
     dependents: HashMap<String, HashSet<Arc<Place>>>,
     /// The other way: the UIDs of the owners by that of the dependent.
     owned_by: HashMap<String, Vec<String>>,
     /// Owners that wait for their dependents, by UID.
-    waiting: HashSet<String>,
+    waiting: HashMap<String, Arc<Place>>,
 }
 
 /// Something to do.
@@ -119,17 +129,16 @@ enum Work {
 
 impl Owners {
     /// Takes a change in, and says what follows from it.
-    fn take(&mut self, (resource, kind, object): &Seen) -> Vec<Work> {
-        let value = object.metadata();
-        let place = Arc::new(Place::of(resource, &value));
-        if *kind == Kind::Deleted {
+    fn take(&mut self, seen: &Seen) -> Vec<Work> {
+        let mut metadata = seen.object.metadata();
+        let owners = std::mem::take(&mut metadata.owner_references);
+        let owners: Vec<String> = owners.into_iter().map(|owner| owner.uid).collect();
+        let finalizers = std::mem::take(&mut metadata.finalizers);
+        let goes = metadata.deletion_timestamp.is_some();
+        let place = Arc::new(Place::of(seen.resource, metadata));
+        if seen.kind == Kind::Deleted {
             return self.gone(&place);
         }
-        self.alive.insert(place.uid.clone(), Arc::clone(&place));
-        let owners: Vec<String> = meta::owner_references(&value)
-            .iter()
-            .map(|owner| uid_of(owner).to_owned())
-            .collect();
         for uid in &owners {
             self.dependents
                 .entry(uid.clone())
@@ -150,21 +159,18 @@ impl Owners {
                 work.extend(self.let_go(&former, &place));
             }
         }
-        if meta::deletion_timestamp(&value).is_some() {
-            let finalizers: Vec<&str> = meta::finalizers(&value).collect();
-            if finalizers.contains(&FOREGROUND) {
-                self.waiting.insert(place.uid.clone());
-                work.push(Work::Foreground(Arc::clone(&place)));
-            }
-            if finalizers.contains(&ORPHAN) {
-                work.push(Work::Orphan(place));
-            }
+        let has = |finalizer| goes && finalizers.iter().any(|each| each == finalizer);
+        if has(FOREGROUND) {
+            self.waiting.insert(place.uid.clone(), Arc::clone(&place));
+            work.push(Work::Foreground(Arc::clone(&place)));
+        }
+        if has(ORPHAN) {
+            work.push(Work::Orphan(place));
         }
         work
     }
 
     fn gone(&mut self, place: &Place) -> Vec<Work> {
-        self.alive.remove(&place.uid);
         self.waiting.remove(&place.uid);
         let owners = self.owned_by.remove(&place.uid).unwrap_or_default();
         let mut work: Vec<Work> = owners.iter().filter_map(|owner| self.let_go(owner, place)).collect();
@@ -181,8 +187,13 @@ impl Owners {
                 self.dependents.remove(owner);
             }
         }
-        let waits = self.waiting.contains(owner);
-        self.alive.get(owner).filter(|_| waits).cloned().map(Work::Foreground)
+        self.waiting.get(owner).cloned().map(Work::Foreground)
+    }
+
+    /// Everything that may be to do: of what went untold the dependents, and who waited for it.
+    fn all(&self) -> impl Iterator<Item = Work> {
+        let dependents = self.dependents.values().flatten().cloned().map(Work::Collect);
+        dependents.chain(self.waiting.values().cloned().map(Work::Foreground))
     }
 
     fn of(&self, uid: &str) -> impl Iterator<Item = &Arc<Place>> {
@@ -287,7 +298,7 @@ async fn foreground(registry: &Registry, owners: &Owners, place: &Place) -> Resu
             continue;
         }
         let stays =
-            |owner: &&Value| !owners.waiting.contains(uid_of(owner)) && exists(registry, &dependent_target, owner);
+            |owner: &&Value| !owners.waiting.contains_key(uid_of(owner)) && exists(registry, &dependent_target, owner);
         if others.iter().any(stays) {
             // Someone else needs it still.
             disown(registry, &dependent_target, |owner| owner == place.uid).await?;

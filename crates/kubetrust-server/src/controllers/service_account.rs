@@ -14,7 +14,6 @@ use super::through_outages;
 use crate::bootstrap::{New, change_as_server, create_all};
 use crate::registry::Registry;
 use crate::registry::cache::Kind;
-use crate::registry::object::Object;
 use crate::registry::target::Target;
 
 const ACCOUNT: &str = "default";
@@ -22,29 +21,26 @@ const ROOT_CA: &str = "kube-root-ca.crt";
 
 pub(super) async fn run(registry: Registry, root_ca: Option<String>, stop: watch::Receiver<bool>) {
     let mut namespaces = Queue::new(&registry, "namespaces", &stop);
-    let mut accounts = Queue::new(&registry, "serviceaccounts", &stop);
-    let mut config_maps = Queue::new(&registry, "configmaps", &stop);
+    let mut accounts = Queue::new(&registry, "serviceaccounts", &stop).named(ACCOUNT);
+    let mut config_maps = Queue::new(&registry, "configmaps", &stop).named(ROOT_CA);
     loop {
+        if accounts.has_lost() || config_maps.has_lost() {
+            namespaces = Queue::new(&registry, "namespaces", &stop);
+        }
         // A new namespace lacks them, and what was given may be deleted or changed.
         let namespace = tokio::select! {
             next = namespaces.next() => match next {
                 Some((Kind::Deleted, _)) => continue,
-                Some((_, namespace)) => meta::name(&namespace.metadata()).to_owned(),
+                Some((_, namespace)) => namespace.metadata().name,
                 None => return,
             },
             next = accounts.next() => match next {
-                Some((Kind::Deleted, account)) => match namespace_of(&account, ACCOUNT) {
-                    Some(namespace) => namespace,
-                    None => continue,
-                },
+                Some((Kind::Deleted, account)) => account.metadata().namespace,
                 Some(_) => continue,
                 None => return,
             },
             next = config_maps.next() => match next {
-                Some((_, map)) => match namespace_of(&map, ROOT_CA) {
-                    Some(namespace) => namespace,
-                    None => continue,
-                },
+                Some((_, map)) => map.metadata().namespace,
                 None => return,
             },
         };
@@ -53,12 +49,6 @@ pub(super) async fn run(registry: Registry, root_ca: Option<String>, stop: watch
             warn!(%namespace, %error, "the namespace could not be given its account");
         }
     }
-}
-
-/// The namespace of an object, if it has this name.
-fn namespace_of(object: &Object, name: &str) -> Option<String> {
-    let metadata = object.metadata();
-    (meta::name(&metadata) == name).then(|| meta::namespace(&metadata).to_owned())
 }
 
 /// Creates what the namespace lacks, and puts right what is not as it was given, unless the namespace goes.

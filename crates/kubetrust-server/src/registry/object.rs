@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::{BufMut, Bytes, BytesMut};
 use kubetrust_api::resource::Resource;
 use kubetrust_store::Revision;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::convert;
@@ -111,15 +112,11 @@ impl Object {
         parsed.clone().unwrap_or_default()
     }
 
-    /// `{"metadata": …}` alone, parsed and not kept: what controllers that look at every object need of most.
-    pub fn metadata(&self) -> Value {
-        if let Some(Some(value)) = self.parsed.get() {
-            return serde_json::json!({"metadata": value["metadata"]});
-        }
+    /// What controllers that look at every object need of it, read and not kept.
+    pub fn metadata(&self) -> Metadata {
         // The text goes on behind the metadata; only its first value is read.
         let text = self.json.get(self.body + METADATA.len() - 1..).unwrap_or_default();
-        let mut values = serde_json::Deserializer::from_slice(text).into_iter::<Value>();
-        serde_json::json!({"metadata": values.next().and_then(Result::ok).unwrap_or_default()})
+        Metadata::deserialize(&mut serde_json::Deserializer::from_slice(text)).unwrap_or_default()
     }
 
     /// The object, parsed and not kept: for passing over many.
@@ -129,6 +126,42 @@ impl Object {
             _ => serde_json::from_slice(&self.json).unwrap_or_default(),
         }
     }
+}
+
+/// The part of an object's metadata that says where it is, who owns it, and whether it goes.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Metadata {
+    /// Empty for what is in none.
+    #[serde(deserialize_with = "or_default")]
+    pub namespace: String,
+    /// Its name.
+    #[serde(deserialize_with = "or_default")]
+    pub name: String,
+    /// Its UID.
+    #[serde(deserialize_with = "or_default")]
+    pub uid: String,
+    /// When it was asked to go, or is to be gone.
+    pub deletion_timestamp: Option<String>,
+    /// What has to be done before it goes.
+    #[serde(deserialize_with = "or_default")]
+    pub finalizers: Vec<String>,
+    /// Who owns it.
+    #[serde(deserialize_with = "or_default")]
+    pub owner_references: Vec<Owner>,
+}
+
+/// An owner, as those who depend on it name it.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Owner {
+    /// Its UID.
+    pub uid: String,
+}
+
+/// `null` is nothing.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 const METADATA: &[u8] = b"\"metadata\":{";
@@ -208,9 +241,10 @@ mod tests {
                 object.item(),
                 r#""metadata":{"resourceVersion":"17","name":"p"},"spec":{}}"#
             );
-            let metadata = json!({"metadata": {"resourceVersion": "17", "name": "p"}});
-            assert_eq!(object.metadata(), metadata);
-            object.value();
+            let metadata = Metadata {
+                name: "p".into(),
+                ..Metadata::default()
+            };
             assert_eq!(object.metadata(), metadata);
             assert_eq!(
                 object.removed_at(18).value()["metadata"],
@@ -231,5 +265,25 @@ mod tests {
         ] {
             assert!(Object::from_stored(damaged.as_bytes(), 1).is_none(), "{damaged}");
         }
+    }
+
+    #[test]
+    fn of_the_metadata_is_read_what_controllers_need() {
+        let whole = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"labels":{"uid":"no"},"name":"p","namespace":"n","uid":"u","deletionTimestamp":"2026-11-24T00:00:00Z","finalizers":["a/b"],"ownerReferences":[{"kind":"X","uid":"o"},{"name":"y"}]},"spec":{"uid":"no"}}"#;
+        let owner = |uid: &str| Owner { uid: uid.into() };
+        let want = Metadata {
+            namespace: "n".into(),
+            name: "p".into(),
+            uid: "u".into(),
+            deletion_timestamp: Some("2026-11-24T00:00:00Z".into()),
+            finalizers: vec!["a/b".into()],
+            owner_references: vec![owner("o"), owner("")],
+        };
+        assert_eq!(Object::from_stored(whole.as_bytes(), 1).unwrap().metadata(), want);
+        let nulls = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":null,"namespace":null,"uid":null,"deletionTimestamp":null,"finalizers":null,"ownerReferences":null}}"#;
+        assert_eq!(
+            Object::from_stored(nulls.as_bytes(), 1).unwrap().metadata(),
+            Metadata::default()
+        );
     }
 }

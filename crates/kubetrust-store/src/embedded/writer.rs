@@ -421,12 +421,7 @@ impl Writer {
 
 /// What waits, up to the bounds of a transaction, and with some patience as many as are expected; and whether the end of all
 /// work is among it.
-fn gather(
-    first: Option<Queued>,
-    queue: &Receiver<Queued>,
-    expected: usize,
-    patience: Duration,
-) -> (Vec<Queued>, bool) {
+fn gather(first: Option<Queued>, queue: &Receiver<Queued>, expected: usize, patience: Duration) -> (Vec<Queued>, bool) {
     let deadline = Instant::now() + patience;
     let mut batch = Vec::new();
     let mut bytes = 0;

@@ -88,7 +88,14 @@ pub async fn run(load: &Load, asked: Asked, path: &str, streams: usize, time: Du
         out.clear();
         assert!(connection.read_buf(&mut read).await.unwrap() > 0, "the server hung up");
         let mut at = 0;
-        while let Some(Frame { kind, flags, stream, payload, end }) = next_frame(&read, at) {
+        while let Some(Frame {
+            kind,
+            flags,
+            stream,
+            payload,
+            end,
+        }) = next_frame(&read, at)
+        {
             match kind {
                 DATA => assert!(
                     payload.is_empty() || payload.starts_with(ANSWER),
