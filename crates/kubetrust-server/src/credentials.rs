@@ -95,16 +95,23 @@ struct Loaded {
 }
 
 impl Credentials {
-    /// Reads everything that the options name.
-    pub fn load(options: &Options) -> Result<(Self, Reloading), StartError> {
+    /// How values stand in the store, by its file alone: whoever begins to read the store needs nothing else.
+    pub fn values(options: &Options) -> Result<Values, BadFile> {
+        let sources = Sources::now(options.encryption_provider_config.clone());
+        Ok(Values::new(&encryption(options, &sources)?))
+    }
+
+    /// Reads everything that the options name; `values` becomes what is read with the rest.
+    pub fn load(options: &Options, values: Arc<Values>) -> Result<(Self, Reloading), StartError> {
         let watched = Watched::now(paths(options));
         let sources = Sources::now(paths(options));
         let loaded = Loaded::read(options, &sources)?;
+        values.replace(&loaded.encryption);
         let credentials = Self {
             tls: Arc::new(ArcSwap::new(loaded.tls)),
             authenticators: Arc::new(ArcSwap::from_pointee(loaded.authenticators)),
             issuer: Arc::new(ArcSwap::from_pointee(loaded.issuer)),
-            values: Arc::new(Values::new(&loaded.encryption)),
+            values,
             reloads: Arc::default(),
             cluster_authentication: watch::Sender::new(loaded.cluster_authentication),
         };
@@ -338,25 +345,24 @@ impl Loaded {
                     extra_header_prefixes: header.extra_headers_prefix.clone(),
                 }),
         };
-        let encryption = match &options.encryption_provider_config {
-            Some(path) => {
-                Named::read(sources, "--encryption-provider-config", path)?.parse(|_, text| encryption(text))?
-            }
-            None => Encryption::default(),
-        };
         Ok(Self {
             tls,
             authenticators,
             issuer,
-            encryption,
+            encryption: encryption(options, sources)?,
             cluster_authentication,
         })
     }
 }
 
-fn encryption(text: &[u8]) -> Result<Encryption, String> {
-    let text = std::str::from_utf8(text).map_err(|_| "the file is no UTF-8".to_owned())?;
-    Encryption::parse(text).map_err(|error| error.to_string())
+fn encryption(options: &Options, sources: &Sources) -> Result<Encryption, BadFile> {
+    let Some(path) = &options.encryption_provider_config else {
+        return Ok(Encryption::default());
+    };
+    Named::read(sources, "--encryption-provider-config", path)?.parse(|_, text| {
+        let text = std::str::from_utf8(text).map_err(|_| "the file is no UTF-8".to_owned())?;
+        Encryption::parse(text).map_err(|error| error.to_string())
+    })
 }
 
 /// The content of a file, with the flag that named it.

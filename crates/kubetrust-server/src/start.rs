@@ -1,6 +1,7 @@
 //! Starts a server: credentials, store, cache, listener, defaults, and what keeps running beside it.
 
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,7 +31,7 @@ use crate::bootstrap;
 use crate::chain::limit::InFlight;
 use crate::compaction;
 use crate::controllers;
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Reloading};
 use crate::endpoints::backup::Live;
 use crate::endpoints::health::Health;
 use crate::files::{self, BadFile};
@@ -39,7 +40,8 @@ use crate::metrics::Metrics;
 use crate::options::{Options, StoreOptions};
 use crate::registry::Registry;
 use crate::registry::cache::{Cache, Change, Hook, Kind};
-use crate::registry::services::Held;
+use crate::registry::services::{self, Held};
+use crate::registry::values::Values;
 use crate::stop::told;
 
 /// How often the store is asked whether it works, for `/readyz`.
@@ -124,28 +126,17 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
 
 /// Starts a server that puts up with this much from its clients.
 pub async fn start_within(options: Options, limits: Limits) -> Result<Running, StartError> {
-    let (credentials, reloading) = Credentials::load(&options)?;
-    info!("the credentials are read");
-    let (store, embedded) = open(&options.store)?;
-    info!("the store is open");
-    let closed_at_stop = embedded.as_ref().map(|live| Arc::clone(&live.store));
-
+    let values = Arc::new(Credentials::values(&options)?);
     let authorizer = Arc::new(Authorizer::new(options.authorization_modes.iter().copied()));
     let root = Bytes::from(format!("{}/", options.prefix.trim_end_matches('/')));
     let held = Arc::new(Held::default());
-    let cache = Cache::load(
-        store,
-        Arc::clone(&credentials.values),
-        root.clone(),
-        storages(),
-        vec![
-            authorizer_hook(Arc::clone(&authorizer), root.len()),
-            services_hook(&held),
-        ],
-    )
-    .await?;
+    // At the same time: the first random bytes of the process take as long as reading thousands of objects.
+    let ((credentials, reloading), (cache, embedded)) = tokio::try_join!(
+        credentials(&options, Arc::clone(&values)),
+        read(&options.store, values, root.clone(), &authorizer, &held),
+    )?;
+    let closed_at_stop = embedded.as_ref().map(|live| Arc::clone(&live.store));
     let registry = Registry::new(cache, root).with_services(options.services.clone(), held);
-    info!(revision = registry.cache().reached(), "the store is read");
 
     let address = SocketAddr::new(options.bind_address, options.secure_port);
     let listener = TcpListener::bind(address)
@@ -218,6 +209,32 @@ pub async fn start_within(options: Options, limits: Limits) -> Result<Running, S
     })
 }
 
+/// Reads the credentials beside other work.
+async fn credentials(options: &Options, values: Arc<Values>) -> Result<(Credentials, Reloading), StartError> {
+    let options = options.clone();
+    let loaded = tokio::task::spawn_blocking(move || Credentials::load(&options, values)).await;
+    // The runtime is there still, so it can only have panicked.
+    let loaded = loaded.unwrap_or_else(|failure| resume_unwind(failure.into_panic()));
+    info!("the credentials are read");
+    loaded
+}
+
+/// Opens the store, and reads what is in it.
+async fn read(
+    options: &StoreOptions,
+    values: Arc<Values>,
+    root: Bytes,
+    authorizer: &Arc<Authorizer>,
+    held: &Arc<Held>,
+) -> Result<(Arc<Cache>, Option<Live>), StartError> {
+    let (store, embedded) = open(options)?;
+    info!("the store is open");
+    let hooks = vec![authorizer_hook(Arc::clone(authorizer), root.len()), services_hook(held)];
+    let cache = Cache::load(store, values, root, storages(), hooks).await?;
+    info!(revision = cache.reached(), "the store is read");
+    Ok((cache, embedded))
+}
+
 fn open(options: &StoreOptions) -> Result<(Arc<dyn Store>, Option<Live>), StartError> {
     match options {
         StoreOptions::Embedded(folder) => {
@@ -273,7 +290,8 @@ fn authorizer_hook(authorizer: Arc<Authorizer>, root: usize) -> Hook {
             Some((resource.storage, *group, *plural))
         })
         .collect();
-    Box::new(move |storage: &'static str, change: &Change| {
+    let storages = watched.iter().map(|(storage, ..)| *storage).collect();
+    let tell = move |storage: &'static str, change: &Change| {
         let Some((_, group, plural)) = watched.iter().find(|(watched, _, _)| *watched == storage) else {
             return;
         };
@@ -284,13 +302,20 @@ fn authorizer_hook(authorizer: Arc<Authorizer>, root: usize) -> Hook {
         } else if let Err(error) = authorizer.put(group, plural, &change.object.value()) {
             warn!(%group, %plural, %error, "a stored object says nothing to the authorizers");
         }
-    })
+    };
+    Hook {
+        storages,
+        tell: Box::new(tell),
+    }
 }
 
 /// Feeds the registry with what services hold.
 fn services_hook(held: &Arc<Held>) -> Hook {
     let held = Arc::clone(held);
-    Box::new(move |storage, change| held.apply(storage, change))
+    Hook {
+        storages: vec![services::STORAGE],
+        tell: Box::new(move |_, change| held.apply(change)),
+    }
 }
 
 async fn watch_store(registry: Registry, health: Health, mut stop: watch::Receiver<bool>) {

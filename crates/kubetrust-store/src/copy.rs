@@ -106,6 +106,7 @@ impl Pages {
             limit: PAGE,
             at: Some(self.at),
             count: false,
+            later: false,
         };
         let Page { items, .. } = store.range(range).await?;
         self.ended = items.len() < PAGE;

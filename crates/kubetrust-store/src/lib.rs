@@ -109,6 +109,8 @@ pub struct Range {
     pub at: Option<Revision>,
     /// Whether [`Page::count`] is wanted: the embedded engine walks the keys behind the limit for it.
     pub count: bool,
+    /// Whether [`Page::later`] is wanted.
+    pub later: bool,
 }
 
 impl Range {
@@ -122,6 +124,7 @@ impl Range {
             limit: 0,
             at: None,
             count: false,
+            later: false,
         }
     }
 }
@@ -149,6 +152,10 @@ pub struct Page {
     pub count: usize,
     /// The revision of the store when it was read (with `at`: still the store's current one, as etcd's header is).
     pub revision: Revision,
+    /// What happened after [`Range::at`], up to `revision`, to the keys from the range's start to the last item, or to its
+    /// end where the limit was not reached: key by key, each in order. `None` where that was not asked for, or the engine
+    /// does not know it (etcd); a watch does.
+    pub later: Option<Vec<Event>>,
 }
 
 /// One change, as a watch sees it.

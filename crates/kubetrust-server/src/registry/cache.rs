@@ -3,6 +3,7 @@
 //! Reads are consistent because they wait until the cache has reached the store's newest revision. Watches are fed
 //! from a ring of recent events per resource; a watcher that does not read is dropped, never waited for.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,7 +28,7 @@ const FRESH: Duration = Duration::from_secs(3);
 /// How far back the history is replayed at the start, so that watches resume over a restart.
 const REPLAY: Revision = 10_000;
 /// Keys that are read from the store at once.
-const PAGE: usize = 4_096;
+const PAGE: usize = 1_024;
 /// How long to wait before the store is watched again after it failed.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -132,6 +133,13 @@ struct Applied {
 }
 
 impl State {
+    fn begin_anew(&mut self, objects: BTreeMap<Bytes, Arc<Object>>, revision: Revision) {
+        self.objects = objects;
+        self.ring.begin_at(revision);
+        self.watchers.clear();
+        self.changed = revision;
+    }
+
     /// `None` if nothing changed.
     fn apply(&mut self, Applied { key, revision, object }: Applied) -> Option<Arc<Change>> {
         let previous = match &object {
@@ -354,17 +362,26 @@ impl Table {
             let previous = Some(previous);
             changes.push(Change::new(key, Kind::Deleted, object, previous));
         }
-        state.objects = found;
-        state.ring.begin_at(revision);
-        state.watchers.clear();
-        state.changed = revision;
+        state.begin_anew(found, revision);
         changes
+    }
+
+    /// The same, where nobody wants to know the difference.
+    fn put_in_place(&self, found: BTreeMap<Bytes, Arc<Object>>, revision: Revision) {
+        self.state.write().begin_anew(found, revision);
     }
 }
 
-/// Called for each change of any table, in order, before [`Cache::fresh`] lets readers of that revision go on. The
-/// first argument is the table's storage path.
-pub type Hook = Box<dyn Fn(&'static str, &Change) + Send + Sync>;
+/// Who is told of each change of some tables, in order, before [`Cache::fresh`] lets readers of that revision go on.
+pub struct Hook {
+    /// The tables, by their storage paths.
+    pub storages: Vec<&'static str>,
+    /// Told of a change of the table with this storage path.
+    pub tell: Box<Tell>,
+}
+
+/// What a [`Hook`] is told.
+pub type Tell = dyn Fn(&'static str, &Change) + Send + Sync;
 
 /// Every table, and how far they are.
 pub struct Cache {
@@ -487,19 +504,23 @@ impl Cache {
         }
     }
 
-    /// Reads everything as of a revision and puts it in place of what is there.
+    /// Reads everything as of a revision and puts it in place of what is there, then takes what happened since, if the
+    /// store tells that too. The revision that is shown now.
     async fn read_all(&self, at: Revision) -> store::Result<Revision> {
-        let mut found: HashMap<&'static str, BTreeMap<Bytes, Arc<Object>>> = HashMap::new();
+        let mut found: HashMap<&'static str, Vec<(Bytes, Arc<Object>)>> = HashMap::new();
+        let mut later = (at > 0).then_some((Vec::new(), Revision::MAX));
         if at > 0 {
             let mut range = Range::prefix(self.root.clone());
             range.limit = PAGE;
             range.at = Some(at);
+            range.later = true;
             let read = |range: Range| {
                 let store = Arc::clone(&self.store);
                 tokio::spawn(async move { store.range(range).await })
             };
             // One page is read while the one before is taken in.
             let mut reading = Some(read(range.clone()));
+            let mut place: Option<(&'static str, &Arc<Table>)> = None;
             while let Some(page) = reading.take() {
                 let lost = |error: JoinError| store::Error::Unavailable(error.to_string());
                 let page = page.await.map_err(lost)??;
@@ -509,22 +530,43 @@ impl Cache {
                     range.start = [last.key.as_ref(), b"\0"].concat().into();
                     reading = Some(read(range.clone()));
                 }
+                later = later.zip(page.later).map(|((mut all, reached), more)| {
+                    all.extend(more);
+                    // Each page is of its own moment: what all show is what the first did.
+                    (all, reached.min(page.revision))
+                });
                 for kv in page.items {
-                    if let Some(storage) = self.storage_of(&kv.key)
-                        && let Some(object) = self.object_of(storage, &kv)
-                    {
-                        found.entry(storage).or_default().insert(kv.key, Arc::new(object));
+                    // Most lie in the same table as the one before.
+                    if place.is_none_or(|(_, table)| !kv.key.starts_with(&table.prefix)) {
+                        place = self.place_of(&kv.key);
+                    }
+                    let Some((storage, _)) = place else { continue };
+                    let key = kv.key.clone();
+                    if let Some(object) = self.object_of(storage, kv) {
+                        found.entry(storage).or_default().push((key, Arc::new(object)));
                     }
                 }
             }
         }
+        if let Some((events, reached)) = &mut later {
+            events.retain(|event| event.revision() <= *reached);
+            events.sort_by_key(Event::revision);
+        }
         for (storage, table) in &self.tables {
-            for change in table.replace(found.remove(storage).unwrap_or_default(), at) {
-                self.tell(storage, &change);
+            let objects = found.remove(storage).unwrap_or_default().into_iter().collect();
+            if self.hooks(storage).next().is_some() {
+                self.tell(storage, &table.replace(objects, at));
+            } else {
+                table.put_in_place(objects, at);
             }
         }
         self.publish(at);
-        Ok(at)
+        let Some((events, reached)) = later else { return Ok(at) };
+        self.take(Watched::Events {
+            events,
+            revision: reached,
+        });
+        Ok(reached)
     }
 
     async fn watch(&self, after: Revision) -> store::Result<Stream> {
@@ -538,14 +580,17 @@ impl Cache {
         };
         let mut by_table: Vec<(&'static str, Vec<Applied>)> = Vec::new();
         for event in events {
-            let Some(storage) = self.storage_of(event.key()) else {
+            let Some((storage, _)) = self.place_of(event.key()) else {
                 continue;
             };
             let (key, revision, object) = match event {
-                Event::Put(kv) => match self.object_of(storage, &kv) {
-                    Some(object) => (kv.key, kv.modified, Some(Arc::new(object))),
-                    None => continue,
-                },
+                Event::Put(kv) => {
+                    let (key, revision) = (kv.key.clone(), kv.modified);
+                    match self.object_of(storage, kv) {
+                        Some(object) => (key, revision, Some(Arc::new(object))),
+                        None => continue,
+                    }
+                }
                 Event::Delete { key, revision } => (key, revision, None),
             };
             let applied = Applied { key, revision, object };
@@ -558,16 +603,20 @@ impl Cache {
             let Some(table) = self.tables.get(storage) else {
                 continue;
             };
-            for change in table.apply(changes) {
-                self.tell(storage, &change);
-            }
+            self.tell(storage, &table.apply(changes));
         }
         self.publish(revision);
     }
 
-    fn tell(&self, storage: &'static str, change: &Change) {
-        for hook in &self.hooks {
-            hook(storage, change);
+    fn hooks(&self, storage: &'static str) -> impl Iterator<Item = &Hook> {
+        self.hooks.iter().filter(move |hook| hook.storages.contains(&storage))
+    }
+
+    fn tell(&self, storage: &'static str, changes: &[impl Borrow<Change>]) {
+        for hook in self.hooks(storage) {
+            for change in changes {
+                (hook.tell)(storage, change.borrow());
+            }
         }
     }
 
@@ -577,18 +626,18 @@ impl Cache {
     }
 
     /// What a stored value says; `None`, and a line in the log, if it is no object or can't be decrypted.
-    pub fn object_of(&self, storage: &str, kv: &KeyValue) -> Option<Object> {
-        let key = String::from_utf8_lossy(&kv.key);
-        match self.values.open(storage, &kv.key, kv.value.clone()) {
+    pub fn object_of(&self, storage: &str, kv: KeyValue) -> Option<Object> {
+        let key = || String::from_utf8_lossy(&kv.key);
+        match self.values.open(storage, &kv.key, kv.value) {
             Ok(plain) => {
                 let object = Object::from_stored(&plain, kv.modified);
                 if object.is_none() {
-                    error!(%key, "what is stored here is no object; it is not served");
+                    error!(key = %key(), "what is stored here is no object; it is not served");
                 }
                 object
             }
             Err(failure) => {
-                error!(%key, %failure, "what is stored here can't be decrypted; it is not served");
+                error!(key = %key(), %failure, "what is stored here can't be decrypted; it is not served");
                 None
             }
         }
@@ -600,14 +649,14 @@ impl Cache {
     }
 
     /// `pods` of `/registry/pods/…`, `services/specs` of `/registry/services/specs/…`.
-    fn storage_of(&self, key: &[u8]) -> Option<&'static str> {
+    fn place_of(&self, key: &[u8]) -> Option<(&'static str, &Arc<Table>)> {
         let rest = std::str::from_utf8(key.strip_prefix(self.root.as_ref())?).ok()?;
         let first = rest.find('/')?;
         let two = rest[first + 1..].find('/').map(|second| &rest[..first + 1 + second]);
         let known = two.and_then(|two| self.tables.get_key_value(two));
         known
             .or_else(|| self.tables.get_key_value(&rest[..first]))
-            .map(|(storage, _)| *storage)
+            .map(|(storage, table)| (*storage, table))
     }
 }
 

@@ -117,6 +117,7 @@ impl Registry {
             limit: if limit == 0 { 0 } else { limit + 1 },
             at: Some(revision),
             count: selection.is_everything(),
+            later: false,
         };
         loop {
             let found = self
@@ -127,16 +128,17 @@ impl Registry {
             let read = found.items.len();
             let count = found.count;
             for (index, kv) in found.items.into_iter().enumerate() {
-                let Some(object) = self.cache().object_of(target.resource.storage, &kv) else {
+                let key = kv.key.clone();
+                let Some(object) = self.cache().object_of(target.resource.storage, kv) else {
                     continue;
                 };
-                if !page.takes(&kv.key, Arc::new(object), selection) {
+                if !page.takes(&key, Arc::new(object), selection) {
                     if selection.is_everything() {
                         page.remaining = Some(count - index);
                     }
                     return Ok(page.finish(revision, prefix));
                 }
-                range.start = [kv.key.as_ref(), b"\0"].concat().into();
+                range.start = [key.as_ref(), b"\0"].concat().into();
             }
             if range.limit == 0 || read < range.limit {
                 return Ok(page.finish(revision, prefix));

@@ -448,11 +448,12 @@ fn page(snapshot: &Snapshot, range: &Range) -> Result<Result<Page>, Fault> {
     if at < oldest {
         return Ok(Err(Error::Compacted { asked: at, oldest }));
     }
-    let (items, count) = snapshot.range(range, at)?;
+    let found = snapshot.range(range, at)?;
     Ok(Ok(Page {
-        items,
-        count,
+        items: found.items,
+        count: found.count,
         revision: newest,
+        later: found.later,
     }))
 }
 

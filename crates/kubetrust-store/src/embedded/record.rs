@@ -66,8 +66,38 @@ fn damaged(key: &[u8], revision: Revision) -> Fault {
     ))
 }
 
+/// A version of a key as it was read, its value where it lies.
+#[derive(Clone, Copy)]
+pub(super) struct Read<'a> {
+    revision: Revision,
+    created: u64,
+    version: u64,
+    lease: i64,
+    pub(super) value: &'a [u8],
+}
+
+impl Read<'_> {
+    /// The same for itself, with a copy of the value or a share in one.
+    pub(super) fn with_value(self, key: &[u8], value: Bytes) -> KeyValue {
+        KeyValue {
+            key: Bytes::copy_from_slice(key),
+            value,
+            created: self.created,
+            modified: self.revision,
+            version: self.version,
+            lease: (self.lease != 0).then_some(LeaseId(self.lease)),
+        }
+    }
+}
+
 /// Reads a version of a key; `None` says that it was removed.
 pub(super) fn read_version(key: &[u8], revision: Revision, bytes: &[u8]) -> Result<Option<KeyValue>, Fault> {
+    let read = read_in_place(key, revision, bytes)?;
+    Ok(read.map(|read| read.with_value(key, Bytes::copy_from_slice(read.value))))
+}
+
+/// The same, without a copy of the value.
+pub(super) fn read_in_place<'a>(key: &[u8], revision: Revision, bytes: &'a [u8]) -> Result<Option<Read<'a>>, Fault> {
     let damaged = || damaged(key, revision);
     let mut reader = Reader(bytes);
     let stated = u32::from_le_bytes(reader.array().ok_or_else(damaged)?);
@@ -79,13 +109,12 @@ pub(super) fn read_version(key: &[u8], revision: Revision, bytes: &[u8]) -> Resu
     let created = u64::from_le_bytes(reader.array().ok_or_else(damaged)?);
     let version = u64::from_le_bytes(reader.array().ok_or_else(damaged)?);
     let lease = i64::from_le_bytes(reader.array().ok_or_else(damaged)?);
-    Ok((kind == PUT).then(|| KeyValue {
-        key: Bytes::copy_from_slice(key),
-        value: Bytes::copy_from_slice(reader.0),
+    Ok((kind == PUT).then_some(Read {
+        revision,
         created,
-        modified: revision,
         version,
-        lease: (lease != 0).then_some(LeaseId(lease)),
+        lease,
+        value: reader.0,
     }))
 }
 

@@ -94,24 +94,29 @@ impl Snapshot {
         newest(&self.history, key)
     }
 
-    /// The keys of a range at a revision, and how many there are.
-    pub(super) fn range(&self, range: &Range, at: Revision) -> Result<(Vec<KeyValue>, usize), Fault> {
+    /// The keys of a range at a revision, how many there are, and what happened to them since.
+    pub(super) fn range(&self, range: &Range, at: Revision) -> Result<Found, Fault> {
         let mut found = Found {
             items: Vec::new(),
             count: 0,
             limit: range.limit,
+            later: range.later.then(Vec::new),
+            values: Values::default(),
+            later_values: Values::default(),
         };
         // The newest version so far of the key that the walk is at.
         let mut candidate: Option<Version> = None;
         for entry in self.walk(&range.start, &range.end)? {
             if !range.count && found.is_full() {
-                return Ok((found.items, found.count));
+                found.finish();
+                return Ok(found);
             }
-            let (key, value) = entry?;
-            if key.value().1 > at {
-                verify_key(&key, &value)?;
+            let version = entry?;
+            if version.0.value().1 > at {
+                found.take_later(&version)?;
                 continue;
             }
+            let (key, value) = version;
             if let Some(before) = pass(&mut candidate, (key, value))? {
                 found.take(&before)?;
             }
@@ -119,7 +124,8 @@ impl Snapshot {
         if let Some(last) = candidate {
             found.take(&last)?;
         }
-        Ok((found.items, found.count))
+        found.finish();
+        Ok(found)
     }
 
     /// The first keys of a range now, without a count of the others.
@@ -165,7 +171,7 @@ impl Snapshot {
             }
             reached += 1;
             for key in record::read_line(reached, line.value())?.keys {
-                let event = self.event(key, reached)?;
+                let event = self.event(&key, reached)?;
                 size += event.size();
                 events.push(event);
             }
@@ -177,16 +183,16 @@ impl Snapshot {
         Ok((events, reached))
     }
 
-    fn event(&self, key: Bytes, revision: Revision) -> Result<Event, Fault> {
-        let stored = self.history.get((key.as_ref(), revision))?;
+    fn event(&self, key: &[u8], revision: Revision) -> Result<Event, Fault> {
+        let stored = self.history.get((key, revision))?;
         let stored = stored.ok_or_else(|| {
             Fault::Damaged(format!(
                 "the log names {} at revision {revision}, which is not there",
-                shown(&key)
+                shown(key)
             ))
         })?;
-        let version = record::read_version(&key, revision, stored.value())?;
-        Ok(version.map_or(Event::Delete { key, revision }, Event::Put))
+        let version = record::read_version(key, revision, stored.value())?;
+        Ok(version.map_or_else(|| gone(key, revision), Event::Put))
     }
 
     /// Every lease with its deadline and its length in ms.
@@ -263,10 +269,43 @@ impl Iterator for Walk {
     }
 }
 
-struct Found {
-    items: Vec<KeyValue>,
-    count: usize,
+/// What a range has.
+pub(super) struct Found {
+    pub(super) items: Vec<KeyValue>,
+    pub(super) count: usize,
+    pub(super) later: Option<Vec<Event>>,
     limit: usize,
+    values: Values,
+    later_values: Values,
+}
+
+/// Values in one piece, each with its place: one allocation for all. Whoever keeps one for long copies it.
+#[derive(Default)]
+struct Values {
+    text: Vec<u8>,
+    places: Vec<std::ops::Range<usize>>,
+}
+
+impl Values {
+    /// Reads a version; its value comes with [`Self::give`].
+    fn read(&mut self, (key, value): &Version<'_>) -> Result<Option<KeyValue>, Fault> {
+        let (name, revision) = key.value();
+        let read = record::read_in_place(name, revision, value.value())?;
+        Ok(read.map(|read| {
+            let start = self.text.len();
+            self.text.extend_from_slice(read.value);
+            self.places.push(start..self.text.len());
+            read.with_value(name, Bytes::new())
+        }))
+    }
+
+    /// Gives those that were read, in their order, their values.
+    fn give<'a>(&mut self, read: impl Iterator<Item = &'a mut KeyValue>) {
+        let text = Bytes::from(std::mem::take(&mut self.text));
+        for (kv, place) in read.zip(self.places.drain(..)) {
+            kv.value = text.slice(place);
+        }
+    }
 }
 
 impl Found {
@@ -274,12 +313,38 @@ impl Found {
         self.limit != 0 && self.items.len() >= self.limit
     }
 
+    /// Takes a version that the range is too early for.
+    fn take_later(&mut self, version: &Version<'_>) -> Result<(), Fault> {
+        if self.later.is_none() || self.is_full() {
+            return verify_key(&version.0, &version.1);
+        }
+        let (name, revision) = version.0.value();
+        let put = self.later_values.read(version)?;
+        self.later
+            .get_or_insert_default()
+            .push(put.map_or_else(|| gone(name, revision), Event::Put));
+        Ok(())
+    }
+
+    /// Gives all their values. What happened to keys behind the last item of a page is another page's.
+    fn finish(&mut self) {
+        if let (true, Some(later), Some(last)) = (self.is_full(), &mut self.later, self.items.last()) {
+            later.truncate(later.partition_point(|event| *event.key() <= last.key));
+        }
+        self.values.give(self.items.iter_mut());
+        let puts = self.later.iter_mut().flatten().filter_map(|event| match event {
+            Event::Put(kv) => Some(kv),
+            Event::Delete { .. } => None,
+        });
+        self.later_values.give(puts);
+    }
+
     fn take(&mut self, version: &Version<'_>) -> Result<(), Fault> {
         if self.is_full() {
             self.count += usize::from(!record::is_tombstone(version.1.value()));
             return Ok(());
         }
-        if let Some(kv) = current(version)? {
+        if let Some(kv) = self.values.read(version)? {
             self.items.push(kv);
             self.count += 1;
         }
@@ -309,6 +374,14 @@ fn verify_key(key: &AccessGuard<'_, HistoryKey>, value: &AccessGuard<'_, Stored>
 fn current((key, value): &Version<'_>) -> Result<Option<KeyValue>, Fault> {
     let (name, revision) = key.value();
     record::read_version(name, revision, value.value())
+}
+
+/// That a key was removed.
+fn gone(key: &[u8], revision: Revision) -> Event {
+    Event::Delete {
+        key: Bytes::copy_from_slice(key),
+        revision,
+    }
 }
 
 /// The writer's tables.

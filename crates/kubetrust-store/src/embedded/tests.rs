@@ -197,7 +197,14 @@ async fn history_ends_by_itself_and_leaves_the_disk() {
         at: Some(revision),
         ..Range::prefix("a")
     };
-    store.range(at(first)).await.unwrap();
+    let page = store
+        .range(Range {
+            later: true,
+            ..at(first)
+        })
+        .await
+        .unwrap();
+    assert_eq!(page.later.map(|later| later.len()), Some(600), "this engine knows it");
     hand.turn(60);
     committed(&store, put("b", "x", None)).await;
     store.range(at(first)).await.unwrap();

@@ -272,6 +272,7 @@ impl Inner {
                 items: Vec::new(),
                 count: 0,
                 revision,
+                later: None,
             });
         }
         let first = if range.start.is_empty() {
@@ -295,6 +296,7 @@ impl Inner {
             items: answer.kvs.into_iter().map(key_value).collect(),
             count: usize::try_from(answer.count).unwrap_or(0),
             revision: header_revision(answer.header),
+            later: None,
         })
     }
 

@@ -1,6 +1,6 @@
 //! What every engine has to do, a line a rule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,7 @@ pub const CASES: &[(&str, Case)] = table! {
     of_concurrent_updates_one_wins
     a_range_is_in_order_with_limit_and_count
     a_range_at_a_revision_is_the_past
+    pages_of_the_past_know_all_that_came_later_or_nothing
     the_future_is_not_read
     a_compacted_revision_is_not_read_and_what_is_current_stays
     compaction_goes_forward_only
@@ -288,6 +289,72 @@ async fn a_range_at_a_revision_is_the_past(given: Given) {
             .unwrap();
         assert_eq!((one.items.len(), one.count), (1.min(page.count), page.count));
     }
+}
+
+async fn pages_of_the_past_know_all_that_came_later_or_nothing(given: Given) {
+    type Happened = (Revision, Bytes, Option<Bytes>);
+    let mut happened: Vec<Happened> = Vec::new();
+    for round in 0..60_u32 {
+        // Some keys are there at first, some come later, some go, and some changes are one revision.
+        let names = [round * 7 % 11, round * 5 % 3 + 11];
+        let writes = names.map(|name| match (name + round) % 4 {
+            0 => delete(given.key(format!("{name:02}"))),
+            _ => put(given.key(format!("{name:02}")), round.to_string()),
+        });
+        let there = given.list().await.items;
+        let revision = given.committed(writes.to_vec()).await;
+        happened.extend(writes.into_iter().filter_map(|write| match write.change? {
+            Change::Put { value, .. } => Some((revision, write.key, Some(value))),
+            Change::Delete => {
+                let was_there = there.iter().any(|kv| kv.key == write.key);
+                was_there.then_some((revision, write.key, None))
+            }
+        }));
+    }
+    let revisions: BTreeSet<Revision> = happened.iter().map(|(revision, ..)| *revision).collect();
+    for at in revisions.into_iter().step_by(3) {
+        for limit in [0, 1, 2, 3, 5, 100] {
+            let mut range = Range {
+                at: Some(at),
+                limit,
+                count: false,
+                later: true,
+                ..given.all()
+            };
+            let (mut items, mut later) = (Vec::new(), Some(Vec::new()));
+            loop {
+                let page = given.store.range(range.clone()).await.unwrap();
+                let full = limit > 0 && page.items.len() == limit;
+                later = later.zip(page.later).map(|(all, more)| [all, more].concat());
+                items.extend(page.items);
+                match items.last() {
+                    Some(last) if full => range.start = [last.key.as_ref(), b"\0"].concat().into(),
+                    _ => break,
+                }
+            }
+            assert_eq!(items, given.list_at(at).await.unwrap().items);
+            let Some(mut later) = later else { continue };
+            assert!(later.is_sorted_by_key(|event| (event.key().clone(), event.revision())));
+            later.sort_by_key(Event::revision);
+            let mut found: Vec<Happened> = Vec::new();
+            for event in later {
+                found.push(match event {
+                    Event::Put(kv) => (kv.modified, kv.key, Some(kv.value)),
+                    Event::Delete { key, revision } => (revision, key, None),
+                });
+            }
+            let mut want: Vec<_> = happened
+                .iter()
+                .filter(|(revision, ..)| *revision > at)
+                .cloned()
+                .collect();
+            want.sort();
+            found.sort();
+            assert_eq!(found, want, "at {at}, {limit} a page");
+        }
+    }
+    let unasked = given.list_at(given.revision().await).await.unwrap();
+    assert_eq!(unasked.later, None);
 }
 
 async fn the_future_is_not_read(given: Given) {

@@ -241,6 +241,7 @@ async fn compare(store: &Embedded, model: &Model) {
                 limit: 2,
                 at: Some(*at),
                 count: true,
+                later: false,
             };
             match store.range(range).await {
                 Ok(page) => {

@@ -32,7 +32,7 @@ pub use range::{AddressRange, BadRange, Family, PortRange};
 /// The range that is taken where none is said (`DefaultServiceIPCIDR`).
 pub const DEFAULT_RANGE: &str = "10.0.0.0/24";
 /// The storage path of services.
-const STORAGE: &str = "services/specs";
+pub(crate) const STORAGE: &str = "services/specs";
 /// Which transaction took node ports last, below the root. No kube-apiserver has this key.
 const PORTS_TURN: &[u8] = b"ranges/kubetrust-servicenodeports";
 
@@ -99,10 +99,7 @@ impl Holding {
 
 impl Held {
     /// Takes a change of the cache over.
-    pub fn apply(&self, storage: &str, change: &cache::Change) {
-        if storage != STORAGE {
-            return;
-        }
+    pub fn apply(&self, change: &cache::Change) {
         let now = match change.kind {
             cache::Kind::Deleted => Holding::default(),
             _ => Holding::of(&change.object.parse()),
