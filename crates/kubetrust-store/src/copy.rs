@@ -106,7 +106,7 @@ impl Pages {
             limit: PAGE,
             at: Some(self.at),
             count: false,
-            later: false,
+            later: 0,
         };
         let Page { items, .. } = store.range(range).await?;
         self.ended = items.len() < PAGE;

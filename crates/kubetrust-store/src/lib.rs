@@ -109,8 +109,8 @@ pub struct Range {
     pub at: Option<Revision>,
     /// Whether [`Page::count`] is wanted: the embedded engine walks the keys behind the limit for it.
     pub count: bool,
-    /// Whether [`Page::later`] is wanted.
-    pub later: bool,
+    /// Bytes of changes up to which [`Page::later`] is wanted; 0 is not at all.
+    pub later: usize,
 }
 
 impl Range {
@@ -124,7 +124,7 @@ impl Range {
             limit: 0,
             at: None,
             count: false,
-            later: false,
+            later: 0,
         }
     }
 }
@@ -153,8 +153,8 @@ pub struct Page {
     /// The revision of the store when it was read (with `at`: still the store's current one, as etcd's header is).
     pub revision: Revision,
     /// What happened after [`Range::at`], up to `revision`, to the keys from the range's start to the last item, or to its
-    /// end where the limit was not reached: key by key, each in order. `None` where that was not asked for, or the engine
-    /// does not know it (etcd); a watch does.
+    /// end where the limit was not reached: key by key, each in order. `None` where that was not asked for, is more than
+    /// was asked for, or the engine does not know it (etcd); a watch does.
     pub later: Option<Vec<Event>>,
 }
 

@@ -27,6 +27,8 @@ use super::values::Values;
 const FRESH: Duration = Duration::from_secs(3);
 /// How far back the history is replayed at the start, so that watches resume over a restart.
 const REPLAY: Revision = 10_000;
+/// Bytes of that history that are held at once; where it is more, it is read by and by.
+const REPLAY_BYTES: usize = 64 << 20;
 /// Keys that are read from the store at once.
 const PAGE: usize = 1_024;
 /// How long to wait before the store is watched again after it failed.
@@ -508,12 +510,12 @@ impl Cache {
     /// store tells that too. The revision that is shown now.
     async fn read_all(&self, at: Revision) -> store::Result<Revision> {
         let mut found: HashMap<&'static str, Vec<(Bytes, Arc<Object>)>> = HashMap::new();
-        let mut later = (at > 0).then_some((Vec::new(), Revision::MAX));
+        let mut later = (at > 0).then(Later::default);
         if at > 0 {
             let mut range = Range::prefix(self.root.clone());
             range.limit = PAGE;
             range.at = Some(at);
-            range.later = true;
+            range.later = REPLAY_BYTES;
             let read = |range: Range| {
                 let store = Arc::clone(&self.store);
                 tokio::spawn(async move { store.range(range).await })
@@ -530,11 +532,12 @@ impl Cache {
                     range.start = [last.key.as_ref(), b"\0"].concat().into();
                     reading = Some(read(range.clone()));
                 }
-                later = later.zip(page.later).map(|((mut all, reached), more)| {
-                    all.extend(more);
-                    // Each page is of its own moment: what all show is what the first did.
-                    (all, reached.min(page.revision))
-                });
+                later = later
+                    .zip(page.later)
+                    .and_then(|(later, more)| later.and(more, page.revision));
+                if later.is_none() {
+                    range.later = 0;
+                }
                 for kv in page.items {
                     // Most lie in the same table as the one before.
                     if place.is_none_or(|(_, table)| !kv.key.starts_with(&table.prefix)) {
@@ -548,10 +551,6 @@ impl Cache {
                 }
             }
         }
-        if let Some((events, reached)) = &mut later {
-            events.retain(|event| event.revision() <= *reached);
-            events.sort_by_key(Event::revision);
-        }
         for (storage, table) in &self.tables {
             let objects = found.remove(storage).unwrap_or_default().into_iter().collect();
             if self.hooks(storage).next().is_some() {
@@ -561,11 +560,9 @@ impl Cache {
             }
         }
         self.publish(at);
-        let Some((events, reached)) = later else { return Ok(at) };
-        self.take(Watched::Events {
-            events,
-            revision: reached,
-        });
+        let Some(later) = later else { return Ok(at) };
+        let reached = later.reached;
+        self.take(later.in_order());
         Ok(reached)
     }
 
@@ -660,6 +657,43 @@ impl Cache {
     }
 }
 
+/// What happened after the revision that is read, as far as the store tells it with the pages.
+struct Later {
+    events: Vec<Event>,
+    /// Each page is of its own moment: this is what all of them show.
+    reached: Revision,
+    size: usize,
+}
+
+impl Default for Later {
+    fn default() -> Self {
+        Self {
+            events: Vec::new(),
+            reached: Revision::MAX,
+            size: 0,
+        }
+    }
+}
+
+impl Later {
+    /// With those of one more page; `None` if that is too much to be held.
+    fn and(mut self, more: Vec<Event>, reached: Revision) -> Option<Self> {
+        self.size += more.iter().map(Event::size).sum::<usize>();
+        self.events.extend(more);
+        self.reached = self.reached.min(reached);
+        (self.size <= REPLAY_BYTES).then_some(self)
+    }
+
+    fn in_order(mut self) -> Watched {
+        self.events.retain(|event| event.revision() <= self.reached);
+        self.events.sort_by_key(Event::revision);
+        Watched::Events {
+            events: self.events,
+            revision: self.reached,
+        }
+    }
+}
+
 type Stream = futures_util::stream::BoxStream<'static, store::Result<Watched>>;
 
 /// Keeps the cache current for as long as someone holds it.
@@ -745,6 +779,36 @@ pub fn status_of(error: &store::Error) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_what_came_later_counts_what_every_page_shows() {
+        let event = |key: &'static str, revision| Event::Delete {
+            key: key.into(),
+            revision,
+        };
+        let first = vec![event("a", 4), event("a", 9), event("b", 3)];
+        let later = Later::default().and(first, 10).unwrap();
+        // Read before the other, or after a write to a key of that.
+        let later = later.and(vec![event("c", 3), event("c", 8)], 8).unwrap();
+        let Watched::Events { events, revision } = later.in_order() else {
+            panic!("no events")
+        };
+        assert_eq!(revision, 8);
+        assert_eq!(events, [event("b", 3), event("c", 3), event("a", 4), event("c", 8)]);
+
+        let large = |revision| {
+            Event::Put(KeyValue {
+                key: "a".into(),
+                value: vec![b'x'; REPLAY_BYTES / 2].into(),
+                created: 1,
+                modified: revision,
+                version: 1,
+                lease: None,
+            })
+        };
+        let later = Later::default().and(vec![large(2)], 4).unwrap();
+        assert!(later.and(vec![large(3), large(4)], 4).is_none());
+    }
 
     #[test]
     fn a_watch_that_ended_over_a_gap_is_caught_up_with_nothing() {

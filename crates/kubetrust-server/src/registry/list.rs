@@ -117,7 +117,7 @@ impl Registry {
             limit: if limit == 0 { 0 } else { limit + 1 },
             at: Some(revision),
             count: selection.is_everything(),
-            later: false,
+            later: 0,
         };
         loop {
             let found = self

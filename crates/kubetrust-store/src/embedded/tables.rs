@@ -100,7 +100,8 @@ impl Snapshot {
             items: Vec::new(),
             count: 0,
             limit: range.limit,
-            later: range.later.then(Vec::new),
+            later: (range.later > 0).then(Vec::new),
+            room: range.later,
             values: Values::default(),
             later_values: Values::default(),
         };
@@ -269,12 +270,17 @@ impl Iterator for Walk {
     }
 }
 
+/// Bytes that an event takes beside its key and value, about.
+const EVENT_COST: usize = size_of::<Event>();
+
 /// What a range has.
 pub(super) struct Found {
     pub(super) items: Vec<KeyValue>,
     pub(super) count: usize,
     pub(super) later: Option<Vec<Event>>,
     limit: usize,
+    /// Bytes that `later` may still take.
+    room: usize,
     values: Values,
     later_values: Values,
 }
@@ -315,14 +321,18 @@ impl Found {
 
     /// Takes a version that the range is too early for.
     fn take_later(&mut self, version: &Version<'_>) -> Result<(), Fault> {
-        if self.later.is_none() || self.is_full() {
-            return verify_key(&version.0, &version.1);
-        }
         let (name, revision) = version.0.value();
+        let size = EVENT_COST + name.len() + version.1.value().len();
+        if size > self.room {
+            self.later = None;
+        }
+        let is_full = self.is_full();
+        let Some(later) = self.later.as_mut().filter(|_| !is_full) else {
+            return verify_key(&version.0, &version.1);
+        };
+        self.room -= size;
         let put = self.later_values.read(version)?;
-        self.later
-            .get_or_insert_default()
-            .push(put.map_or_else(|| gone(name, revision), Event::Put));
+        later.push(put.map_or_else(|| gone(name, revision), Event::Put));
         Ok(())
     }
 

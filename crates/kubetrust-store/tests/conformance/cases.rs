@@ -318,7 +318,7 @@ async fn pages_of_the_past_know_all_that_came_later_or_nothing(given: Given) {
                 at: Some(at),
                 limit,
                 count: false,
-                later: true,
+                later: usize::MAX,
                 ..given.all()
             };
             let (mut items, mut later) = (Vec::new(), Some(Vec::new()));

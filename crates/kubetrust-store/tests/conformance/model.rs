@@ -241,7 +241,7 @@ async fn compare(store: &Embedded, model: &Model) {
                 limit: 2,
                 at: Some(*at),
                 count: true,
-                later: false,
+                later: 0,
             };
             match store.range(range).await {
                 Ok(page) => {
