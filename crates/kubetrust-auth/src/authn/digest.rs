@@ -5,12 +5,9 @@
 //! 2⁻¹²⁸ a block and try. Its nonce may be the same each time, which AES-GCM forbids, because a tag never leaves the
 //! process. HMAC-SHA-256 would do too, at four times the cost; a token's hash is most of what its request costs.
 
-use std::cell::OnceCell;
 use std::sync::OnceLock;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use http::HeaderValue;
-use parking_lot::Mutex;
 
 use crate::random::{self, NoRandomness};
 
@@ -45,60 +42,6 @@ impl Hasher {
     }
 }
 
-/// A bearer token, which is hashed once however many look it up.
-pub(super) struct Token<'a> {
-    pub text: &'a str,
-    source: Option<(&'a LastToken, &'a HeaderValue)>,
-    digest: OnceCell<Option<Digest>>,
-}
-
-impl<'a> Token<'a> {
-    pub fn new(text: &'a str) -> Self {
-        Self {
-            text,
-            source: None,
-            digest: OnceCell::new(),
-        }
-    }
-
-    /// The token of an `Authorization` header, on a connection that remembers its last one.
-    pub fn of_header(text: &'a str, header: &'a HeaderValue, last: &'a LastToken) -> Self {
-        Self {
-            source: Some((last, header)),
-            ..Self::new(text)
-        }
-    }
-
-    pub fn digest(&self, hasher: &Hasher) -> Option<Digest> {
-        let hash = || hasher.digest(self.text.as_bytes());
-        *self.digest.get_or_init(|| match self.source {
-            Some((last, header)) => last.recall(header, hash),
-            None => hash(),
-        })
-    }
-}
-
-/// The hash of the token that came last on a connection.
-///
-/// A client that keeps its headers in HTTP/2's table (RFC 7541, 2.3.2), as Go's does, sends a token once; what its later
-/// requests have is not a copy, but that header. So it is known again by where it lies, and no secret is compared.
-#[derive(Default)]
-pub struct LastToken(Mutex<Option<(HeaderValue, Digest)>>);
-
-impl LastToken {
-    fn recall(&self, header: &HeaderValue, hash: impl FnOnce() -> Option<Digest>) -> Option<Digest> {
-        // The one remembered is held, so that no other can come to lie where it does.
-        if let Some((last, digest)) = self.0.lock().as_ref()
-            && std::ptr::eq(last.as_bytes(), header.as_bytes())
-        {
-            return Some(*digest);
-        }
-        let digest = hash()?;
-        *self.0.lock() = Some((header.clone(), digest));
-        Some(digest)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,40 +64,6 @@ mod tests {
             Hasher::random().unwrap().digest(&secret),
             digest,
             "each key has its own"
-        );
-    }
-
-    #[test]
-    fn a_header_is_known_again_by_where_it_lies() {
-        let hasher = Hasher::of_process().unwrap();
-        let header = |token: &str| HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
-        let (first, second) = (header("first-token"), header("other-token"));
-        let last = LastToken::default();
-        // As a request has it: a clone of what the connection's table keeps. The text tells who hashed.
-        let digest = |text, header: &HeaderValue| Token::of_header(text, &header.clone(), &last).digest(hasher);
-        let hash = |text: &str| hasher.digest(text.as_bytes());
-        for (text, header, want) in [
-            ("first-token", &first, "first-token"),
-            ("not hashed", &first, "first-token"),
-            ("other-token", &second, "other-token"),
-            ("not hashed", &second, "other-token"),
-            ("hashed again", &first, "hashed again"),
-            (
-                "a copy is another",
-                &HeaderValue::from_bytes(first.as_bytes()).unwrap(),
-                "a copy is another",
-            ),
-        ] {
-            assert_eq!(digest(text, header), hash(want), "{text}");
-        }
-        // What was remembered is still held when its sender has let it go: nothing else can have its place.
-        drop(first);
-        let elsewhere: Vec<_> = (0..1000).map(|_| header("first-token")).collect();
-        let held = last.0.lock().clone().unwrap().0;
-        assert!(
-            elsewhere
-                .iter()
-                .all(|other| !std::ptr::eq(other.as_bytes(), held.as_bytes()))
         );
     }
 }

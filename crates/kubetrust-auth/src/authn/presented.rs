@@ -4,7 +4,7 @@ use http::HeaderMap;
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 
-use super::digest::LastToken;
+use super::token::LastToken;
 use super::x509::Memo;
 
 /// One request's credentials, and the circumstances that some schemes ask for.

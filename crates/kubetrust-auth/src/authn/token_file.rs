@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::csv::{Fault, Records};
-use super::digest::{Digest, Hasher, Token};
+use super::digest::{Digest, Hasher};
 use super::file::{FileError, FileWarning};
+use super::token::Token;
 use super::verdict::with_authenticated_group;
 use crate::user::User;
 

@@ -12,12 +12,12 @@ use jiff::Timestamp;
 use super::anonymous::Anonymous;
 use super::bearer::{self, NoToken};
 use super::bootstrap;
-use super::digest::Token;
 use super::front_proxy::{FrontProxy, RemoteHeaders};
 use super::lookup::Lookup;
 use super::password_file::{PasswordFile, basic};
 use super::presented::{PeerChain, Presented};
 use super::service_account::ServiceAccounts;
+use super::token::Token;
 use super::token_file::TokenFile;
 use super::verdict::{
     Authenticated, Declined, Explanation, Outcome, Refusal, Refused, Scheme, Verdict, with_authenticated_group,
@@ -280,14 +280,9 @@ impl<'a> Attempt<'a> {
         presented: &Presented<'_>,
         lookup: &dyn Lookup,
     ) -> Option<Authenticated> {
-        match bearer::in_header(presented.headers) {
-            Ok((text, header)) => {
-                let token = match presented.last_token {
-                    Some(last) => Token::of_header(text, header, last),
-                    None => Token::new(text),
-                };
-                self.token(all, Scheme::Bearer, &token, None, lookup, presented.now)
-            }
+        let header = bearer::authorization(presented.headers);
+        match header.and_then(|header| Token::of_header(header, presented.last_token)) {
+            Ok(token) => self.token(all, Scheme::Bearer, &token, None, lookup, presented.now),
             Err(reason) => self.note(Scheme::Bearer, reason.into()),
         }
     }
@@ -365,7 +360,7 @@ impl<'a> Attempt<'a> {
         if !all.config.bootstrap_tokens {
             return None;
         }
-        let user = bootstrap::authenticate(token.text, lookup, now)
+        let user = bootstrap::authenticate(token.text(), lookup, now)
             .map(with_authenticated_group)
             .map_err(Declined::Bootstrap);
         self.note(Scheme::Bootstrap, for_audiences(Scheme::Bootstrap, user, all, target))

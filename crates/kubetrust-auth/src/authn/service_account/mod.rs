@@ -19,8 +19,8 @@ pub use jws::Unverifiable;
 pub use keys::{CannotSign, Keys, SigningKey};
 pub use legacy::LAST_USED;
 
-use super::digest::Token;
 use super::lookup::Lookup;
+use super::token::Token;
 use super::verdict::{Authenticated, Declined, Scheme, Verdict, with_authenticated_group};
 use crate::random::NoRandomness;
 use crate::user::{SERVICE_ACCOUNT_PREFIX, SERVICE_ACCOUNTS, User};
@@ -38,7 +38,8 @@ pub struct ServiceAccounts {
 }
 
 /// A token with a good signature, and what follows from its claims alone.
-struct Signed {
+#[cfg_attr(test, derive(Default))]
+pub(super) struct Signed {
     claims: Claims,
     bound_user: Option<Arc<User>>,
     legacy_user: Arc<User>,
@@ -185,7 +186,7 @@ impl ServiceAccounts {
         lookup: &dyn Lookup,
         now: Timestamp,
     ) -> [(Scheme, Verdict); 2] {
-        let (issuer, signed) = match self.verified.recall(token, || self.verify(token.text)) {
+        let (issuer, signed) = match self.verified.recall(token, || self.verify(token.text())) {
             Ok(signed) => (None, Ok(signed)),
             Err(Unverified::Declined(reason)) => {
                 return KINDS.map(|scheme| (scheme, Verdict::Declined(reason)));
@@ -285,7 +286,7 @@ impl ServiceAccounts {
             .then(|| ("authentication.k8s.io/legacy-token", claims.sub.clone()));
         let mut authenticated = if scheme == Scheme::LegacyServiceAccount {
             let mut authenticated = Authenticated::new(scheme, Arc::clone(&signed.legacy_user), audiences);
-            legacy::check(token.text, claims, lookup, now, &mut authenticated)?;
+            legacy::check(token.text(), claims, lookup, now, &mut authenticated)?;
             authenticated
         } else {
             claims.valid_at(now).map_err(|fault| match fault {

@@ -5,6 +5,7 @@ mod bombs;
 mod connections;
 mod explain;
 mod frames;
+mod kept_headers;
 mod limits;
 mod paths;
 mod refusals;
