@@ -214,10 +214,10 @@ impl Load {
     }
 
     /// Creates per second, and how large the objects are.
-    pub async fn creates(&self, writers: usize, time: Duration) -> (f64, usize) {
-        let object = |number| config_map(&format!("w{number}")).to_string().into();
-        let (done, rate) = indexed::run(self, Asked::Create(object), CONFIG_MAPS, writers, time).await;
-        assert_eq!(self.count("w").await, done);
+    pub async fn creates(&self, writers: usize, time: Duration, round: usize) -> (f64, usize) {
+        let object = |number: usize| Bytes::from(config_map(&format!("r{round}-{number}")).to_string());
+        let (done, rate) = indexed::run(self, Asked::Create(&object), CONFIG_MAPS, writers, time).await;
+        assert_eq!(self.count(&format!("r{round}-")).await, done);
         (rate, object(0).len() + 120)
     }
 
@@ -353,7 +353,7 @@ pub async fn in_turn(ours: &Load, limit: &Load, path: &str, mode: Mode, time: Du
     (middle(measured), middle(limits))
 }
 
-fn middle(mut values: Vec<f64>) -> f64 {
+pub fn middle(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

@@ -20,6 +20,7 @@ mod indexed;
 mod load;
 mod server;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use load::{Load, Mode};
@@ -170,11 +171,7 @@ async fn tokens(setup: &Setup, algorithm: &str) {
 }
 
 async fn writes(setup: &Setup) {
-    let server = setup.run(Store::Empty);
-    let admin = Load::new(setup, server.address, Some("admin"), None);
-    let (ours, bytes) = admin.creates(WRITERS, ROUND * 2).await;
-    server.stop();
-    let limit = server::raw_commits(server::engine(setup), WRITERS, bytes, ROUND * 2).await;
+    let (ours, limit) = creates(setup, Store::Empty, || server::engine(setup)).await;
     row(
         &format!("create, durable, {WRITERS} writers"),
         &rate(ours),
@@ -183,11 +180,7 @@ async fn writes(setup: &Setup) {
         ">= 60 % of the engine",
     );
     let etcd = setup.etcd();
-    let server = setup.run(Store::Etcd);
-    let admin = Load::new(setup, server.address, Some("admin"), None);
-    let (ours, bytes) = admin.creates(WRITERS, ROUND * 2).await;
-    server.stop();
-    let limit = server::raw_commits(server::etcd_client(setup), WRITERS, bytes, ROUND * 2).await;
+    let (ours, limit) = creates(setup, Store::Etcd, || server::etcd_client(setup)).await;
     row(
         &format!("create on etcd, {WRITERS} writers"),
         &rate(ours),
@@ -196,6 +189,20 @@ async fn writes(setup: &Setup) {
         ">= 80 % of the etcd client",
     );
     drop(etcd);
+}
+
+/// Creates a second by a server, and by what is under it alone, in turn; medians.
+async fn creates(setup: &Setup, store: Store, alone: impl Fn() -> Arc<dyn kubetrust_store::Store>) -> (f64, f64) {
+    let (mut measured, mut limits) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let server = setup.run(store);
+        let admin = Load::new(setup, server.address, Some("admin"), None);
+        let (ours, bytes) = admin.creates(WRITERS, ROUND, round).await;
+        server.stop();
+        measured.push(ours);
+        limits.push(server::raw_commits(alone(), WRITERS, bytes, ROUND, round).await);
+    }
+    (load::middle(measured), load::middle(limits))
 }
 
 async fn watches(setup: &Setup) {

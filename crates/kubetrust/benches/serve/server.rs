@@ -234,7 +234,13 @@ pub fn etcd_client(setup: &Setup) -> Arc<dyn store::Store> {
 }
 
 /// Creates per second that a store does by itself, without a server.
-pub async fn raw_commits(store: Arc<dyn store::Store>, writers: usize, bytes: usize, time: Duration) -> f64 {
+pub async fn raw_commits(
+    store: Arc<dyn store::Store>,
+    writers: usize,
+    bytes: usize,
+    time: Duration,
+    round: usize,
+) -> f64 {
     let begun = Instant::now();
     let tasks: Vec<_> = (0..writers)
         .map(|writer| {
@@ -242,7 +248,9 @@ pub async fn raw_commits(store: Arc<dyn store::Store>, writers: usize, bytes: us
             tokio::spawn(async move {
                 let mut done = 0_usize;
                 while begun.elapsed() < time {
-                    let key = format!("/raw/configmaps/default/w{writer}-{done}").into_bytes().into();
+                    let key = format!("/raw/configmaps/default/r{round}-w{writer}-{done}")
+                        .into_bytes()
+                        .into();
                     let change = Change::Put {
                         value: vec![b'x'; bytes].into(),
                         lease: None,
