@@ -171,7 +171,7 @@ async fn tokens(setup: &Setup, algorithm: &str) {
 }
 
 async fn writes(setup: &Setup) {
-    let (ours, limit) = creates(setup, Store::Empty, || server::engine(setup)).await;
+    let (ours, limit, _) = creates(setup, Store::Empty, || server::engine(setup)).await;
     row(
         &format!("create, durable, {WRITERS} writers"),
         &rate(ours),
@@ -180,7 +180,7 @@ async fn writes(setup: &Setup) {
         ">= 60 % of the engine",
     );
     let etcd = setup.etcd();
-    let (ours, limit) = creates(setup, Store::Etcd, || server::etcd_client(setup)).await;
+    let (ours, limit, watched) = creates(setup, Store::Etcd, || server::etcd_client(setup)).await;
     row(
         &format!("create on etcd, {WRITERS} writers"),
         &rate(ours),
@@ -188,21 +188,33 @@ async fn writes(setup: &Setup) {
         Some(ours / limit),
         ">= 80 % of the etcd client",
     );
+    // Every API server watches what it stores, and etcd pays for that.
+    row(
+        "  beside the client with a watch of the same keys",
+        &rate(ours),
+        &rate(watched),
+        Some(ours / watched),
+        "",
+    );
     drop(etcd);
 }
 
-/// Creates a second by a server, and by what is under it alone, in turn; medians.
-async fn creates(setup: &Setup, store: Store, alone: impl Fn() -> Arc<dyn kubetrust_store::Store>) -> (f64, f64) {
-    let (mut measured, mut limits) = (Vec::new(), Vec::new());
+/// Creates a second by a server, by what is under it alone, and by that with a watch, in turn; medians.
+async fn creates(setup: &Setup, store: Store, alone: impl Fn() -> Arc<dyn kubetrust_store::Store>) -> (f64, f64, f64) {
+    let (mut measured, mut limits, mut watched) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let server = setup.run(store);
         let admin = Load::new(setup, server.address, Some("admin"), None);
         let (ours, bytes) = admin.creates(WRITERS, ROUND, round).await;
         server.stop();
         measured.push(ours);
-        limits.push(server::raw_commits(alone(), WRITERS, bytes, ROUND, round).await);
+        limits.push(server::raw_commits(alone(), WRITERS, bytes, ROUND, &format!("{round}")).await);
+        let store = alone();
+        let watch = server::watch(&store).await;
+        watched.push(server::raw_commits(store, WRITERS, bytes, ROUND, &format!("{round}-watched")).await);
+        watch.abort();
     }
-    (load::middle(measured), load::middle(limits))
+    (load::middle(measured), load::middle(limits), load::middle(watched))
 }
 
 async fn watches(setup: &Setup) {

@@ -7,12 +7,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use futures_util::StreamExt as _;
 use kubetrust_store::embedded::{self, Embedded};
 use kubetrust_store::etcd::{self, Etcd};
 use kubetrust_store::{self as store, Change, Expect, Write};
 use kubetrust_testkit::etcd as peer;
 use kubetrust_testkit::loopback::Loopback;
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 /// A cluster's directory, and an address of its own.
 pub struct Setup {
@@ -239,18 +242,16 @@ pub async fn raw_commits(
     writers: usize,
     bytes: usize,
     time: Duration,
-    round: usize,
+    round: &str,
 ) -> f64 {
     let begun = Instant::now();
     let tasks: Vec<_> = (0..writers)
         .map(|writer| {
-            let store = Arc::clone(&store);
+            let (store, keys) = (Arc::clone(&store), format!("/raw/configmaps/default/{round}-w{writer}"));
             tokio::spawn(async move {
                 let mut done = 0_usize;
                 while begun.elapsed() < time {
-                    let key = format!("/raw/configmaps/default/r{round}-w{writer}-{done}")
-                        .into_bytes()
-                        .into();
+                    let key = format!("{keys}-{done}").into_bytes().into();
                     let change = Change::Put {
                         value: vec![b'x'; bytes].into(),
                         lease: None,
@@ -274,6 +275,14 @@ pub async fn raw_commits(
         total += task.await.unwrap();
     }
     total as f64 / begun.elapsed().as_secs_f64()
+}
+
+/// Follows what [`raw_commits`] writes.
+pub async fn watch(store: &Arc<dyn store::Store>) -> JoinHandle<()> {
+    let (start, after) = (Bytes::from_static(b"/raw/"), store.revision().await.unwrap());
+    let end = store::prefix_end(&start);
+    let mut watched = store.watch(start, end, after).await.unwrap();
+    tokio::spawn(async move { while watched.next().await.is_some() {} })
 }
 
 pub fn median<T: Ord + Copy>(mut values: Vec<T>) -> T {
