@@ -13,10 +13,10 @@ on_both!(a_kept_token_is_its_accounts_for_as_long_as_that_is_there);
 const REVIEW: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
 const ACCOUNTS: &str = "/api/v1/namespaces/default/serviceaccounts";
 /// `authorization` with a value that is to be kept, its name by the static table.
-const KEEP: u8 = 0x40 | 23;
+const KEEP: u8 = 0x40 + 23;
 /// The two newest of the table, whole.
-const NEWEST: u8 = 0x80 | 62;
-const SECOND: u8 = 0x80 | 63;
+const NEWEST: u8 = 0x80 + 62;
+const SECOND: u8 = 0x80 + 63;
 
 /// A header that is to be kept.
 fn kept(token: &str) -> Vec<u8> {
