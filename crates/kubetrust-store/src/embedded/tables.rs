@@ -285,11 +285,17 @@ pub(super) struct Found {
     later_values: Values,
 }
 
-/// Values in one piece, each with its place: one allocation for all. Whoever keeps one for long copies it.
+/// Bytes of values in one piece, about: what is freed in such pieces is taken again, and not given back to the system
+/// and fetched anew for each page.
+const PIECE: usize = 64 << 10;
+
+/// Values in pieces: a few allocations for all. Whoever keeps one for long copies it.
 #[derive(Default)]
 struct Values {
+    full: Vec<Bytes>,
     text: Vec<u8>,
-    places: Vec<std::ops::Range<usize>>,
+    /// Of each value its piece, and where in that it is.
+    places: Vec<(usize, std::ops::Range<usize>)>,
 }
 
 impl Values {
@@ -298,19 +304,28 @@ impl Values {
         let (name, revision) = key.value();
         let read = record::read_in_place(name, revision, value.value())?;
         Ok(read.map(|read| {
-            let start = self.text.len();
-            self.text.extend_from_slice(read.value);
-            self.places.push(start..self.text.len());
+            self.add(read.value);
             read.with_value(name, Bytes::new())
         }))
     }
 
+    fn add(&mut self, value: &[u8]) {
+        if self.text.capacity() - self.text.len() < value.len() {
+            let next = Vec::with_capacity(PIECE.max(value.len()));
+            self.full.push(std::mem::replace(&mut self.text, next).into());
+        }
+        let start = self.text.len();
+        self.text.extend_from_slice(value);
+        self.places.push((self.full.len(), start..self.text.len()));
+    }
+
     /// Gives those that were read, in their order, their values.
     fn give<'a>(&mut self, read: impl Iterator<Item = &'a mut KeyValue>) {
-        let text = Bytes::from(std::mem::take(&mut self.text));
-        for (kv, place) in read.zip(self.places.drain(..)) {
-            kv.value = text.slice(place);
+        self.full.push(std::mem::take(&mut self.text).into());
+        for (kv, (piece, place)) in read.zip(self.places.drain(..)) {
+            kv.value = self.full[piece].slice(place);
         }
+        self.full.clear();
     }
 }
 
