@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kubetrust_auth::authz::Mode;
+use kubetrust_store::embedded;
 
 use crate::registry::services::Ranges;
 
@@ -129,4 +130,15 @@ pub enum StoreOptions {
     Embedded(PathBuf),
     /// In etcd, by `--etcd-servers`, `--etcd-cafile`, `--etcd-certfile` and `--etcd-keyfile`.
     Etcd(kubetrust_store::etcd::Options),
+}
+
+impl StoreOptions {
+    /// Whether there is a store already; etcd is never made by us.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        match self {
+            Self::Embedded(folder) => embedded::is_there(folder),
+            Self::Etcd(_) => true,
+        }
+    }
 }

@@ -121,7 +121,8 @@ impl Running {
 
 /// Starts a server. When it returns, `/readyz` says ok.
 pub async fn start(options: Options) -> Result<Running, StartError> {
-    start_within(options, Limits::default()).await
+    // A future as large as all that a start does would be in whatever waits for it.
+    Box::pin(start_within(options, Limits::default())).await
 }
 
 /// Starts a server that puts up with this much from its clients.
@@ -130,11 +131,15 @@ pub async fn start_within(options: Options, limits: Limits) -> Result<Running, S
     let authorizer = Arc::new(Authorizer::new(options.authorization_modes.iter().copied()));
     let root = Bytes::from(format!("{}/", options.prefix.trim_end_matches('/')));
     let held = Arc::new(Held::default());
-    // At the same time: the first random bytes of the process take as long as reading thousands of objects.
-    let ((credentials, reloading), (cache, embedded)) = tokio::try_join!(
-        credentials(&options, Arc::clone(&values)),
-        read(&options.store, values, root.clone(), &authorizer, &held),
-    )?;
+    let loaded = credentials(&options, Arc::clone(&values));
+    let stored = read(&options.store, values, root.clone(), &authorizer, &held);
+    // At the same time: the first random bytes of the process take as long as reading thousands of objects. But no store
+    // is made for credentials that can't be used.
+    let ((credentials, reloading), (cache, embedded)) = if options.store.is_there() {
+        tokio::try_join!(loaded, stored)?
+    } else {
+        (loaded.await?, stored.await?)
+    };
     let closed_at_stop = embedded.as_ref().map(|live| Arc::clone(&live.store));
     let registry = Registry::new(cache, root).with_services(options.services.clone(), held);
 

@@ -173,7 +173,7 @@ pub enum Event {
 }
 
 /// What an event costs in memory beside its key and value.
-const EVENT_COST: usize = size_of::<Event>();
+pub(crate) const EVENT_COST: usize = size_of::<Event>();
 
 impl Event {
     /// Which key it is about.

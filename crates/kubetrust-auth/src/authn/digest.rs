@@ -3,7 +3,7 @@
 //!
 //! The hash is GMAC, a universal hash: whoever doesn't know the key finds no two inputs of one tag but by chance, at
 //! 2⁻¹²⁸ a block and try. Its nonce may be the same each time, which AES-GCM forbids, because a tag never leaves the
-//! process. HMAC-SHA-256 would do too, at four times the cost; a token's hash is most of what its request costs.
+//! process. HMAC-SHA-256 would do too, at four times the cost, and on HTTP/1.1 each request pays it.
 
 use std::sync::OnceLock;
 

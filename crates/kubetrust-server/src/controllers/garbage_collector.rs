@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
-use super::queue::Queue;
+use super::queue::{Queue, Told};
 use super::through_outages;
 use crate::bootstrap::{AsServer, change_as_server};
 use crate::registry::Registry;
@@ -30,14 +30,6 @@ use crate::registry::target::Target;
 const AGAIN: Duration = Duration::from_millis(200);
 /// How often an object is tried before it is left to its next change.
 const TRIES: usize = 5;
-
-/// A change, and whether others before it were not told.
-struct Seen {
-    resource: &'static Resource,
-    kind: Kind,
-    object: Arc<Object>,
-    is_after_gap: bool,
-}
 
 pub(super) async fn run(registry: Registry, stop: watch::Receiver<bool>) {
     let mut storages: Vec<&str> = Vec::new();
@@ -52,23 +44,32 @@ pub(super) async fn run(registry: Registry, stop: watch::Receiver<bool>) {
         storages.push(resource.storage);
         let queue = Queue::new(&registry, resource.storage, &stop);
         tables.push(Box::pin(stream::unfold(queue, move |mut queue| async move {
-            let (kind, object) = queue.next().await?;
-            let seen = Seen {
-                resource,
-                kind,
-                object,
-                is_after_gap: queue.has_lost(),
-            };
-            Some((seen, queue))
+            Some(((resource, queue.next().await?), queue))
         })));
     }
+    // Who depends on whom is known once every table has told all that is there: nothing is done before.
+    let mut behind: HashSet<&str> = storages.into_iter().collect();
+    let mut has_gap = false;
+    let mut undone = Vec::new();
     let mut owners = Owners::default();
-    while let Some(seen) = tables.next().await {
-        let mut work = owners.take(&seen);
-        if seen.is_after_gap {
-            work.extend(owners.all());
+    while let Some((resource, told)) = tables.next().await {
+        match told {
+            Told::Change(kind, object) => undone.append(&mut owners.take(resource, kind, &object)),
+            Told::Current => {
+                behind.remove(resource.storage);
+            }
+            Told::Gap => {
+                behind.insert(resource.storage);
+                has_gap = true;
+            }
         }
-        for work in work {
+        if !behind.is_empty() {
+            continue;
+        }
+        if std::mem::take(&mut has_gap) {
+            undone.extend(owners.all());
+        }
+        for work in undone.drain(..) {
             if let Err(error) = attempt(&registry, &owners, &work, &stop).await {
                 warn!(%error, "a dependent object could not be collected");
             }
@@ -129,14 +130,14 @@ enum Work {
 
 impl Owners {
     /// Takes a change in, and says what follows from it.
-    fn take(&mut self, seen: &Seen) -> Vec<Work> {
-        let mut metadata = seen.object.metadata();
+    fn take(&mut self, resource: &'static Resource, kind: Kind, object: &Object) -> Vec<Work> {
+        let mut metadata = object.metadata();
         let owners = std::mem::take(&mut metadata.owner_references);
         let owners: Vec<String> = owners.into_iter().map(|owner| owner.uid).collect();
         let finalizers = std::mem::take(&mut metadata.finalizers);
         let goes = metadata.deletion_timestamp.is_some();
-        let place = Arc::new(Place::of(seen.resource, metadata));
-        if seen.kind == Kind::Deleted {
+        let place = Arc::new(Place::of(resource, metadata));
+        if kind == Kind::Deleted {
             return self.gone(&place);
         }
         for uid in &owners {

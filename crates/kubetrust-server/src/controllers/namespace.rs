@@ -23,7 +23,7 @@ const FINALIZER: &str = "kubernetes";
 
 pub(super) async fn run(registry: Registry, stop: watch::Receiver<bool>) {
     let mut namespaces = Queue::new(&registry, "namespaces", &stop);
-    while let Some((kind, namespace)) = namespaces.next().await {
+    while let Some((kind, namespace)) = namespaces.change().await {
         let namespace = namespace.value();
         if kind != Kind::Deleted && meta::deletion_timestamp(&namespace).is_some() {
             // Each by itself: one that is held must not hold up the others.

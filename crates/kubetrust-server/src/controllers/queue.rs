@@ -15,17 +15,29 @@ use crate::stop::told;
 /// How long to wait before a table is watched again after the watch of it ended.
 const AGAIN: Duration = Duration::from_millis(100);
 
+/// What a controller is told.
+#[derive(Debug)]
+pub enum Told {
+    /// An object that is there, is new, changed, or went.
+    Change(Kind, Arc<Object>),
+    /// All that was there has been told.
+    Current,
+    /// It was so far behind that changes were left out: what went meanwhile is not told, and what is there is told anew.
+    Gap,
+}
+
 /// The objects of one storage path, as a controller sees them.
 pub struct Queue {
     registry: Registry,
     storage: &'static str,
     name: Option<&'static str>,
     stop: watch::Receiver<bool>,
+    /// Whether the end of `first` is still to be told.
+    is_anew: bool,
     first: std::vec::IntoIter<(Bytes, Arc<Object>)>,
     subscription: Option<Subscription>,
     /// The revision that was told last.
     reached: Option<Revision>,
-    has_lost: bool,
 }
 
 impl Queue {
@@ -36,10 +48,10 @@ impl Queue {
             storage,
             name: None,
             stop: stop.clone(),
+            is_anew: false,
             first: Vec::new().into_iter(),
             subscription: None,
             reached: None,
-            has_lost: false,
         }
     }
 
@@ -58,14 +70,8 @@ impl Queue {
         })
     }
 
-    /// Whether it was so far behind that changes were left out since this was last asked: what went meanwhile was not
-    /// told.
-    pub fn has_lost(&mut self) -> bool {
-        std::mem::take(&mut self.has_lost)
-    }
-
-    /// Goes on where it was cut off, or begins anew where that is too long ago.
-    fn subscribe(&mut self) -> Option<()> {
+    /// Goes on where it was cut off, or begins anew where that is too long ago. Whether that leaves a gap.
+    fn subscribe(&mut self) -> Option<bool> {
         let table = self.registry.cache().table(self.storage)?;
         let prefix = table.prefix().clone();
         // The last revision may not have been told to its end.
@@ -74,14 +80,14 @@ impl Queue {
             .map(|reached| table.subscribe(prefix.clone(), reached.saturating_sub(1)));
         if let Some(Ok(subscription)) = resumed {
             self.subscription = Some(subscription);
-            return Some(());
+            return Some(false);
         }
         let (snapshot, subscription) = table.snapshot_and_subscribe(prefix);
-        self.has_lost |= self.reached.is_some();
-        self.reached = Some(snapshot.revision);
+        let is_gap = self.reached.replace(snapshot.revision).is_some();
+        self.is_anew = true;
         self.first = snapshot.items.into_iter();
         self.subscription = Some(subscription);
-        Some(())
+        Some(is_gap)
     }
 
     /// Leaves out what waits already, for a controller that looks at everything at once.
@@ -93,20 +99,36 @@ impl Queue {
         }
     }
 
-    /// The next object that is there, is new, changed, or went; `None` when the server stops.
-    pub async fn next(&mut self) -> Option<(Kind, Arc<Object>)> {
+    /// The next change, for those to whom a gap is nothing; `None` when the server stops.
+    pub async fn change(&mut self) -> Option<(Kind, Arc<Object>)> {
         loop {
+            if let Told::Change(kind, object) = self.next().await? {
+                return Some((kind, object));
+            }
+        }
+    }
+
+    /// What is to be told next; `None` when the server stops.
+    pub async fn next(&mut self) -> Option<Told> {
+        loop {
+            // Much may be passed over without a wait; others want to run too.
+            tokio::task::consume_budget().await;
             if *self.stop.borrow() {
                 return None;
             }
             if let Some((key, object)) = self.first.next() {
                 if self.wants(&key) {
-                    return Some((Kind::Added, object));
+                    return Some(Told::Change(Kind::Added, object));
                 }
                 continue;
             }
+            if std::mem::take(&mut self.is_anew) {
+                return Some(Told::Current);
+            }
             let Some(subscription) = &mut self.subscription else {
-                self.subscribe()?;
+                if self.subscribe()? {
+                    return Some(Told::Gap);
+                }
                 continue;
             };
             let mut change = subscription.backlog.pop_front();
@@ -123,7 +145,7 @@ impl Queue {
             };
             self.reached = Some(change.object.revision);
             if self.wants(&change.key) {
-                return Some((change.kind, Arc::clone(&change.object)));
+                return Some(Told::Change(change.kind, Arc::clone(&change.object)));
             }
         }
     }
@@ -180,9 +202,22 @@ mod tests {
     async fn told(queue: &mut Queue, last: &str) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         while !names.contains(last) {
-            names.insert(queue.next().await.unwrap().1.metadata().name);
+            names.insert(queue.change().await.unwrap().1.metadata().name);
         }
         names
+    }
+
+    /// What is there after the next gap.
+    async fn after_a_gap(queue: &mut Queue) -> BTreeSet<String> {
+        while !matches!(queue.next().await.unwrap(), Told::Gap) {}
+        let mut names = BTreeSet::new();
+        loop {
+            match queue.next().await.unwrap() {
+                Told::Change(_, object) => names.insert(object.metadata().name),
+                Told::Current => return names,
+                Told::Gap => panic!("it is said once"),
+            };
+        }
     }
 
     #[tokio::test]
@@ -198,21 +233,16 @@ mod tests {
         write(&registry, &names(2_000..2_001), true).await;
         let after: BTreeSet<_> = names(1..1_500).union(&names(2_000..2_001)).cloned().collect();
         assert_eq!(told(&mut queue, "m2000").await, after);
-        assert!(!queue.has_lost());
         // More than are remembered, and what went was not told.
         write(&registry, &names(0..1_000), false).await;
         write(&registry, &names(3_000..8_000), true).await;
         told(&mut queue, "m999").await;
-        let (mut all, mut gaps) = (BTreeSet::new(), 0);
-        while all.len() < 5_501 {
-            let name = queue.next().await.unwrap().1.metadata().name;
-            if queue.has_lost() {
-                all.clear();
-                gaps += 1;
-            }
-            all.insert(name);
-        }
-        assert_eq!(gaps, 1);
+        assert_eq!(after_a_gap(&mut queue).await.len(), 5_501);
+        // So too where nothing is left.
+        write(&registry, &names(1_000..1_500), false).await;
+        write(&registry, &names(2_000..2_001), false).await;
+        write(&registry, &names(3_000..8_000), false).await;
+        assert_eq!(after_a_gap(&mut queue).await, BTreeSet::new());
     }
 
     #[tokio::test]
@@ -226,7 +256,7 @@ mod tests {
         write(&registry, &names(0..20), false).await;
         write(&registry, &names(0..20), true).await;
         for kind in [Kind::Deleted, Kind::Added] {
-            let (found, object) = queue.next().await.unwrap();
+            let (found, object) = queue.change().await.unwrap();
             assert_eq!((found, object.metadata().name.as_str()), (kind, "m1"));
         }
     }

@@ -12,7 +12,7 @@ use crate::registry::Registry;
 
 pub(super) async fn run(registry: Registry, stop: watch::Receiver<bool>) {
     let mut roles = Queue::new(&registry, "clusterroles", &stop);
-    while roles.next().await.is_some() {
+    while roles.change().await.is_some() {
         roles.drain();
         let aggregated = through_outages(&stop, || bootstrap::aggregate_roles(&registry, Timestamp::now()));
         if let Err(error) = aggregated.await {

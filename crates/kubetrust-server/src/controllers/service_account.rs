@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::queue::Queue;
+use super::queue::{Queue, Told};
 use super::through_outages;
 use crate::bootstrap::{New, change_as_server, create_all};
 use crate::registry::Registry;
@@ -24,23 +24,29 @@ pub(super) async fn run(registry: Registry, root_ca: Option<String>, stop: watch
     let mut accounts = Queue::new(&registry, "serviceaccounts", &stop).named(ACCOUNT);
     let mut config_maps = Queue::new(&registry, "configmaps", &stop).named(ROOT_CA);
     loop {
-        if accounts.has_lost() || config_maps.has_lost() {
-            namespaces = Queue::new(&registry, "namespaces", &stop);
-        }
         // A new namespace lacks them, and what was given may be deleted or changed.
         let namespace = tokio::select! {
-            next = namespaces.next() => match next {
+            next = namespaces.change() => match next {
                 Some((Kind::Deleted, _)) => continue,
                 Some((_, namespace)) => namespace.metadata().name,
                 None => return,
             },
             next = accounts.next() => match next {
-                Some((Kind::Deleted, account)) => account.metadata().namespace,
+                Some(Told::Change(Kind::Deleted, account)) => account.metadata().namespace,
+                Some(Told::Gap) => {
+                    namespaces = Queue::new(&registry, "namespaces", &stop);
+                    continue;
+                }
                 Some(_) => continue,
                 None => return,
             },
             next = config_maps.next() => match next {
-                Some((_, map)) => map.metadata().namespace,
+                Some(Told::Change(_, map)) => map.metadata().namespace,
+                Some(Told::Gap) => {
+                    namespaces = Queue::new(&registry, "namespaces", &stop);
+                    continue;
+                }
+                Some(Told::Current) => continue,
                 None => return,
             },
         };

@@ -27,7 +27,7 @@ use super::values::Values;
 const FRESH: Duration = Duration::from_secs(3);
 /// How far back the history is replayed at the start, so that watches resume over a restart.
 const REPLAY: Revision = 10_000;
-/// Bytes of that history that are held at once; where it is more, it is read by and by.
+/// Bytes of that history that are held at once, about; where it is more, it is read by and by.
 const REPLAY_BYTES: usize = 64 << 20;
 /// Keys that are read from the store at once.
 const PAGE: usize = 1_024;
@@ -526,17 +526,15 @@ impl Cache {
             while let Some(page) = reading.take() {
                 let lost = |error: JoinError| store::Error::Unavailable(error.to_string());
                 let page = page.await.map_err(lost)??;
+                later = later
+                    .zip(page.later)
+                    .and_then(|(later, more)| later.and(more, page.revision));
+                range.later = later.as_ref().map_or(0, |later| REPLAY_BYTES - later.size);
                 if page.items.len() == PAGE
                     && let Some(last) = page.items.last()
                 {
                     range.start = [last.key.as_ref(), b"\0"].concat().into();
                     reading = Some(read(range.clone()));
-                }
-                later = later
-                    .zip(page.later)
-                    .and_then(|(later, more)| later.and(more, page.revision));
-                if later.is_none() {
-                    range.later = 0;
                 }
                 for kv in page.items {
                     // Most lie in the same table as the one before.

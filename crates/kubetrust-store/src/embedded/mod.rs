@@ -148,6 +148,12 @@ struct Shared {
     failed: Mutex<Option<String>>,
 }
 
+/// Whether a folder has a store, whatever state it is in.
+#[must_use]
+pub fn is_there(folder: &Path) -> bool {
+    folder.join(disk::DATA).exists()
+}
+
 impl Embedded {
     /// Opens the store in a folder, or makes one there.
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {

@@ -20,7 +20,7 @@ use redb::{
 use super::disk::Fault;
 use super::record::{self, Line};
 use crate::limits::shown;
-use crate::{Event, KeyValue, LeaseId, NO_END, Range, Revision};
+use crate::{EVENT_COST, Event, KeyValue, LeaseId, NO_END, Range, Revision};
 
 type HistoryKey = (&'static [u8], u64);
 type Stored = &'static [u8];
@@ -269,9 +269,6 @@ impl Iterator for Walk {
         Some(Ok(record))
     }
 }
-
-/// Bytes that an event takes beside its key and value, about.
-const EVENT_COST: usize = size_of::<Event>();
 
 /// What a range has.
 pub(super) struct Found {

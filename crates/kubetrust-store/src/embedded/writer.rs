@@ -27,6 +27,9 @@ const BATCH_BYTES: usize = 8 << 20;
 /// in step who could work while the others' writes are made.
 const LINGER: u32 = 2;
 
+/// The longest of that: a disk that hung once is no reason to wait.
+const LINGER_AT_MOST: Duration = Duration::from_millis(5);
+
 /// How long it sleeps at most when nothing is asked of it.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -152,7 +155,7 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            let (batch, stop) = gather(first, queue, last, self.commit_took / LINGER);
+            let (batch, stop) = gather(first, queue, last, (self.commit_took / LINGER).min(LINGER_AT_MOST));
             last = batch.len();
             self.work(batch);
             if stop {
