@@ -32,23 +32,21 @@ const AGAIN: Duration = Duration::from_millis(200);
 const TRIES: usize = 5;
 
 pub(super) async fn run(registry: Registry, stop: watch::Receiver<bool>) {
-    let mut storages: Vec<&str> = Vec::new();
+    // Who depends on whom is known once every table has told all that is there: nothing is done before.
+    let mut behind: HashSet<&str> = HashSet::new();
     let mut tables = SelectAll::new();
     for resource in TABLE
         .iter()
         .filter(|resource| resource.kept == Kept::Stored && resource.plural != "events")
     {
-        if storages.contains(&resource.storage) {
+        if !behind.insert(resource.storage) {
             continue;
         }
-        storages.push(resource.storage);
         let queue = Queue::new(&registry, resource.storage, &stop);
         tables.push(Box::pin(stream::unfold(queue, move |mut queue| async move {
             Some(((resource, queue.next().await?), queue))
         })));
     }
-    // Who depends on whom is known once every table has told all that is there: nothing is done before.
-    let mut behind: HashSet<&str> = storages.into_iter().collect();
     let mut has_gap = false;
     let mut undone = Vec::new();
     let mut owners = Owners::default();

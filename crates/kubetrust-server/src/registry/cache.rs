@@ -573,9 +573,9 @@ impl Cache {
             Watched::Events { events, revision } => (events, revision),
             Watched::Progress(revision) => (Vec::new(), revision),
         };
-        let mut by_table: Vec<(&'static str, Vec<Applied>)> = Vec::new();
+        let mut by_table: Vec<(&'static str, &Arc<Table>, Vec<Applied>)> = Vec::new();
         for event in events {
-            let Some((storage, _)) = self.place_of(event.key()) else {
+            let Some((storage, table)) = self.place_of(event.key()) else {
                 continue;
             };
             let (key, revision, object) = match event {
@@ -589,15 +589,12 @@ impl Cache {
                 Event::Delete { key, revision } => (key, revision, None),
             };
             let applied = Applied { key, revision, object };
-            match by_table.iter_mut().find(|(known, _)| *known == storage) {
-                Some((_, changes)) => changes.push(applied),
-                None => by_table.push((storage, vec![applied])),
+            match by_table.iter_mut().find(|(known, ..)| *known == storage) {
+                Some((.., changes)) => changes.push(applied),
+                None => by_table.push((storage, table, vec![applied])),
             }
         }
-        for (storage, changes) in by_table {
-            let Some(table) = self.tables.get(storage) else {
-                continue;
-            };
+        for (storage, table, changes) in by_table {
             self.tell(storage, &table.apply(changes));
         }
         self.publish(revision);

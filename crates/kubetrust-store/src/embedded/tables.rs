@@ -117,8 +117,7 @@ impl Snapshot {
                 found.take_later(&version)?;
                 continue;
             }
-            let (key, value) = version;
-            if let Some(before) = pass(&mut candidate, (key, value))? {
+            if let Some(before) = pass(&mut candidate, version)? {
                 found.take(&before)?;
             }
         }
