@@ -1,22 +1,25 @@
 //! One HTTP/2 connection to one of the servers, shared by all calls; another server when it is gone.
 
 use std::fmt;
+use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use h2::client::SendRequest;
+use h2::{Ping, Reason, RecvStream, SendStream};
+use http_body::Frame;
+use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tonic::body::Body;
 use tonic::client::Grpc;
@@ -26,8 +29,8 @@ use super::credentials::Credentials;
 /// How long a connection may take until it can be used.
 const CONNECT: Duration = Duration::from_secs(3);
 
-/// How often a connection with calls on it is tried. etcd takes one faster than each 5 s
-/// (`--grpc-keepalive-min-time`) for an attack, and so one without calls.
+/// How often a connection is tried. etcd takes more than one each 5 s (`--grpc-keepalive-min-time`) for an attack, and
+/// so some on a connection without calls: there is always a watch on this one.
 const PING: Duration = Duration::from_secs(10);
 
 /// How long the answer may take until the server is given up.
@@ -174,15 +177,13 @@ impl Pool {
     }
 
     fn usable(&self) -> Option<Connection> {
-        self.open.lock().clone().filter(|open| !open.send.is_closed())
+        self.open.lock().clone().filter(|open| !open.has_ended())
     }
 
     /// Does not use this connection for new calls any more; the next goes to the next server. Whether it was in use.
     pub(super) fn turn_from(&self, connection: &Connection) -> bool {
         let mut open = self.open.lock();
-        let in_use = open
-            .as_ref()
-            .is_some_and(|open| Arc::ptr_eq(&open.identity, &connection.identity));
+        let in_use = open.as_ref().is_some_and(|open| open.is(connection));
         if in_use {
             *open = None;
             self.preferred.fetch_add(1, Ordering::Relaxed);
@@ -231,34 +232,41 @@ impl Pool {
 /// An open connection; a clone is the same one.
 #[derive(Clone)]
 pub(super) struct Connection {
-    send: http2::SendRequest<Body>,
+    send: SendRequest<Bytes>,
     origin: http::Uri,
-    identity: Arc<()>,
+    ended: Arc<AtomicBool>,
 }
 
 impl Connection {
     async fn begin(server: &Server, io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Self, String> {
-        let (send, connection) = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW)
+        let (send, connection) = h2::client::Builder::new()
+            .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .keep_alive_interval(PING)
-            .keep_alive_timeout(PONG)
-            .keep_alive_while_idle(false)
-            .handshake(TokioIo::new(io))
+            .enable_push(false)
+            .handshake(io)
             .await
             .map_err(|error| error.to_string())?;
-        let name = server.to_string();
+        let ended = Arc::new(AtomicBool::new(false));
+        let (end, name) = (Arc::clone(&ended), server.to_string());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(server = name, %error, "the connection to etcd ended");
+            if let Err(reason) = run(connection).await {
+                tracing::debug!(server = name, reason, "the connection to etcd ended");
             }
+            end.store(true, Ordering::Release);
         });
         Ok(Self {
             send,
             origin: server.origin.clone(),
-            identity: Arc::new(()),
+            ended,
         })
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.ended, &other.ended)
     }
 
     pub(super) fn grpc(&self) -> Grpc<Self> {
@@ -267,44 +275,120 @@ impl Connection {
     }
 }
 
+/// Runs a connection until it ends, or its server is silent for too long.
+async fn run(mut connection: h2::client::Connection<impl AsyncRead + AsyncWrite + Unpin, Bytes>) -> Result<(), String> {
+    let pings = connection.ping_pong();
+    let silence = async {
+        let Some(mut pings) = pings else { return pending().await };
+        loop {
+            sleep(PING).await;
+            // An error is the connection's, which ends by itself.
+            if timeout(PONG, pings.ping(Ping::opaque())).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        ended = connection => ended.map_err(|error| error.to_string()),
+        () = silence => Err(format!("silent for {} s", PONG.as_secs())),
+    }
+}
+
 /// A call that had no answer.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 pub(super) struct Broken {
-    /// Whether the server has seen nothing of it.
+    /// Whether the server has done nothing of it.
     pub(super) unsent: bool,
     reason: String,
 }
 
+impl Broken {
+    fn unsent(error: h2::Error) -> Self {
+        Self {
+            unsent: true,
+            reason: chain(error),
+        }
+    }
+
+    /// A server that refuses a stream has done nothing of it (RFC 9113, 8.7).
+    fn unanswered(error: h2::Error) -> Self {
+        Self {
+            unsent: error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM),
+            reason: chain(error),
+        }
+    }
+}
+
+/// An error, and what caused it.
+fn chain(error: impl std::error::Error) -> String {
+    let mut reason = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        reason = format!("{reason}: {cause}");
+        source = cause.source();
+    }
+    reason
+}
+
 impl tower_service::Service<http::Request<Body>> for Connection {
-    type Response = http::Response<Incoming>;
+    type Response = http::Response<Answer>;
     type Error = Broken;
     type Future = BoxFuture<'static, Result<Self::Response, Broken>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        Pin::new(&mut self.send).poll_ready(context).map_err(|error| Broken {
-            unsent: true,
-            reason: error.to_string(),
-        })
+        self.send.poll_ready(context).map_err(Broken::unsent)
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let answer = self.send.try_send_request(request);
-        async move { answer.await.map_err(Broken::from) }.boxed()
+        let (head, body) = request.into_parts();
+        let begun = self.send.send_request(http::Request::from_parts(head, ()), false);
+        async move {
+            let (answer, stream) = begun.map_err(Broken::unsent)?;
+            send_message(body, stream).await?;
+            answer
+                .await
+                .map(|answer| answer.map(Answer))
+                .map_err(Broken::unanswered)
+        }
+        .boxed()
     }
 }
 
-/// hyper gives a request back exactly when it was not sent.
-impl<T> From<TrySendError<T>> for Broken {
-    fn from(mut error: TrySendError<T>) -> Self {
-        let unsent = error.take_message().is_some();
-        let error = error.into_error();
-        let mut reason = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            reason = format!("{reason}: {cause}");
-            source = cause.source();
+/// Sends the one message of a call, and that it was the last, in one frame; of a call that goes on, as a watch, only
+/// the message: the call is over when its answer is dropped.
+async fn send_message(mut body: Body, mut stream: SendStream<Bytes>) -> Result<(), Broken> {
+    let message = body.frame().await.transpose().map_err(|status| {
+        stream.send_reset(Reason::CANCEL);
+        Broken {
+            unsent: true,
+            reason: status.message().to_owned(),
         }
-        Self { unsent, reason }
+    })?;
+    let message = message.and_then(|frame| frame.into_data().ok()).unwrap_or_default();
+    let is_last = matches!(body.frame().now_or_never(), Some(None));
+    stream.send_data(message, is_last).map_err(Broken::unanswered)
+}
+
+/// The body of an answer.
+pub(super) struct Answer(RecvStream);
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = h2::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        Poll::Ready(match ready!(self.0.poll_data(context)) {
+            Some(data) => Some(data.and_then(|data| {
+                self.0.flow_control().release_capacity(data.len())?;
+                Ok(Frame::data(data))
+            })),
+            None => ready!(self.0.poll_trailers(context))
+                .transpose()
+                .map(|trailers| trailers.map(Frame::trailers)),
+        })
     }
 }
