@@ -6,7 +6,7 @@ use kubetrust_api::status::Status;
 use serde_json::{Value, json};
 
 use super::fields::{each, list_mut, spec_mut, text};
-use super::{Operation, Plugin, Verb};
+use super::{Operation, Plugin, Step, Verb};
 
 /// What nodes are tainted with when they are not there.
 const TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
@@ -22,10 +22,12 @@ impl Plugin for DefaultTolerationSeconds {
         "DefaultTolerationSeconds"
     }
 
+    fn handles(&self, step: Step, operation: &Operation<'_>) -> bool {
+        step == Step::Admit && operation.is("", "pods") && operation.verb != Verb::Delete
+    }
+
     fn mutate<'a>(&'a self, operation: &'a mut Operation<'_>) -> BoxFuture<'a, Result<(), Status>> {
-        if operation.is("", "pods") && operation.verb != Verb::Delete {
-            add_tolerations(&mut operation.object);
-        }
+        add_tolerations(&mut operation.object);
         Box::pin(std::future::ready(Ok(())))
     }
 }

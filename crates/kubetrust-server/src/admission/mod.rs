@@ -25,7 +25,9 @@ use kubetrust_api::status::Status;
 use kubetrust_auth::user::User;
 use serde_json::Value;
 
-use crate::metrics::admission::{Step, Times};
+use crate::metrics::admission::Times;
+
+pub use crate::metrics::admission::Step;
 
 pub use certificates::{CertificateApproval, CertificateSigning, CertificateSubjectRestriction};
 pub use default_toleration_seconds::DefaultTolerationSeconds;
@@ -126,12 +128,15 @@ pub trait Plugin: Send + Sync {
     /// Its name, as `--enable-admission-plugins` has it.
     fn name(&self) -> &'static str;
 
-    /// Changes the object, or refuses the write.
+    /// Whether it has to be asked in this step: most have nothing to do with most writes.
+    fn handles(&self, step: Step, operation: &Operation<'_>) -> bool;
+
+    /// Changes the object, or refuses the write. Only those are asked that handle [`Step::Admit`].
     fn mutate<'a>(&'a self, _operation: &'a mut Operation<'_>) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Refuses the write, or not.
+    /// Refuses the write, or not. Only those are asked that handle [`Step::Validate`].
     fn validate<'a>(&'a self, _operation: &'a Operation<'_>) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(std::future::ready(Ok(())))
     }
@@ -227,9 +232,11 @@ impl Admission {
     /// the client has no say in: what would be taken out can be refused here.
     pub async fn mutate<'a>(&self, mut operation: Operation<'a>) -> Result<Mutated<'a>, Status> {
         let mut watch = Watch::start(self.times(), Step::Admit, operation.verb);
-        for plugin in &self.plugins {
-            let passed = plugin.mutate(&mut operation).await;
-            watch.passed(passed)?;
+        for (place, plugin) in self.plugins.iter().enumerate() {
+            if plugin.handles(Step::Admit, &operation) {
+                let passed = plugin.mutate(&mut operation).await;
+                watch.passed(place, passed)?;
+            }
         }
         watch.end(false);
         Ok(Mutated(operation))
@@ -238,9 +245,11 @@ impl Admission {
     /// Lets every plugin refuse, after the object has been found valid.
     pub async fn validate(&self, Mutated(operation): Mutated<'_>) -> Result<Admitted, Status> {
         let mut watch = Watch::start(self.times(), Step::Validate, operation.verb);
-        for plugin in &self.plugins {
-            let passed = plugin.validate(&operation).await;
-            watch.passed(passed)?;
+        for (place, plugin) in self.plugins.iter().enumerate() {
+            if plugin.handles(Step::Validate, &operation) {
+                let passed = plugin.validate(&operation).await;
+                watch.passed(place, passed)?;
+            }
         }
         watch.end(false);
         Ok(Admitted {
@@ -256,7 +265,6 @@ struct Watch<'a> {
     verb: Verb,
     begun: Instant,
     last: Instant,
-    place: usize,
 }
 
 impl<'a> Watch<'a> {
@@ -268,18 +276,16 @@ impl<'a> Watch<'a> {
             verb,
             begun: now,
             last: now,
-            place: 0,
         }
     }
 
-    fn passed(&mut self, outcome: Result<(), Status>) -> Result<(), Status> {
+    fn passed(&mut self, place: usize, outcome: Result<(), Status>) -> Result<(), Status> {
         let now = Instant::now();
         let took = now.duration_since(self.last);
         if let Some(times) = self.times {
-            times.plugin(self.place, self.step, self.verb, outcome.is_err(), took);
+            times.plugin(place, self.step, self.verb, outcome.is_err(), took);
         }
         self.last = now;
-        self.place += 1;
         if outcome.is_err() {
             self.end(true);
         }

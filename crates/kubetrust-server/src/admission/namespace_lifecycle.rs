@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use kubetrust_api::status::{Cause, Status};
 
 use super::objects::Objects;
-use super::{Operation, Plugin, Verb};
+use super::{Operation, Plugin, Step, Verb};
 use crate::registry::Registry;
 
 /// Namespaces that nobody can delete.
@@ -26,13 +26,10 @@ impl NamespaceLifecycle {
     }
 
     async fn admit(&self, operation: &Operation<'_>) -> Result<(), Status> {
-        if operation.resource.group.is_empty() && operation.resource.plural == "namespaces" {
+        if is_namespace(operation) {
             if operation.verb == Verb::Delete && IMMORTAL.contains(&operation.name) {
                 return Err(operation.forbidden("this namespace may not be deleted"));
             }
-            return Ok(());
-        }
-        if operation.namespace.is_empty() || operation.verb == Verb::Delete || is_access_review(operation) {
             return Ok(());
         }
         let name = operation.namespace;
@@ -44,6 +41,10 @@ impl NamespaceLifecycle {
         }
         Ok(())
     }
+}
+
+fn is_namespace(operation: &Operation<'_>) -> bool {
+    operation.resource.group.is_empty() && operation.resource.plural == "namespaces"
 }
 
 /// Whether it asks about rights: an answer about the namespace would tell which there are.
@@ -64,6 +65,11 @@ fn terminating(operation: &Operation<'_>) -> Status {
 impl Plugin for NamespaceLifecycle {
     fn name(&self) -> &'static str {
         "NamespaceLifecycle"
+    }
+
+    fn handles(&self, step: Step, operation: &Operation<'_>) -> bool {
+        let within = !operation.namespace.is_empty() && operation.verb != Verb::Delete && !is_access_review(operation);
+        step == Step::Admit && (within || is_namespace(operation))
     }
 
     fn mutate<'a>(&'a self, operation: &'a mut Operation<'_>) -> BoxFuture<'a, Result<(), Status>> {

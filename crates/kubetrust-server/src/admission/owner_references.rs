@@ -12,7 +12,7 @@ use kubetrust_auth::authz::{Attributes, Authorizer, Decision, ResourceAttributes
 use serde_json::Value;
 
 use super::fields::{same, text};
-use super::{Operation, Plugin, Verb};
+use super::{Operation, Plugin, Step, Verb};
 
 /// Why a reference is refused that holds an owner back whose finalizers the user can't change.
 const NOT_FINALIZABLE: &str =
@@ -33,10 +33,6 @@ impl OwnerReferencesPermissionEnforcement {
     }
 
     fn check(&self, operation: &Operation<'_>) -> Result<(), Status> {
-        // Old kubelets sent broken references with the status, and the status' strategy keeps them as they are.
-        if operation.verb == Verb::Delete || operation.is_subresource("", "pods", "status") {
-            return Ok(());
-        }
         let old = operation.old.map(meta::owner_references);
         let new = meta::owner_references(&operation.object);
         if !differ(old.unwrap_or_default(), new) {
@@ -170,6 +166,11 @@ fn finalizers(group: &str, version: &str, plural: &str, namespace: &str, name: &
 impl Plugin for OwnerReferencesPermissionEnforcement {
     fn name(&self) -> &'static str {
         "OwnerReferencesPermissionEnforcement"
+    }
+
+    // Old kubelets sent broken references with the status, and the status' strategy keeps them as they are.
+    fn handles(&self, step: Step, operation: &Operation<'_>) -> bool {
+        step == Step::Validate && operation.verb != Verb::Delete && !operation.is_subresource("", "pods", "status")
     }
 
     fn validate<'a>(&'a self, operation: &'a Operation<'_>) -> BoxFuture<'a, Result<(), Status>> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::fields::{spec_mut, text};
 use super::objects::Objects;
-use super::{Operation, Plugin, Verb};
+use super::{Operation, Plugin, Step, Verb};
 use crate::registry::Registry;
 
 const GROUP: &str = "scheduling.k8s.io";
@@ -45,9 +45,6 @@ impl Priority {
     }
 
     async fn admit(&self, operation: &mut Operation<'_>) -> Result<(), Status> {
-        if !operation.is("", "pods") {
-            return Ok(());
-        }
         match (operation.verb, operation.old) {
             (Verb::Create, _) => {
                 let resolved = self.resolve(operation).await?;
@@ -183,16 +180,18 @@ impl Plugin for Priority {
         "Priority"
     }
 
+    fn handles(&self, step: Step, operation: &Operation<'_>) -> bool {
+        match step {
+            Step::Admit => operation.is("", "pods"),
+            Step::Validate => operation.is(GROUP, "priorityclasses"),
+        }
+    }
+
     fn mutate<'a>(&'a self, operation: &'a mut Operation<'_>) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(self.admit(operation))
     }
 
     fn validate<'a>(&'a self, operation: &'a Operation<'_>) -> BoxFuture<'a, Result<(), Status>> {
-        let is_class = operation.is(GROUP, "priorityclasses");
-        Box::pin(std::future::ready(if is_class {
-            self.check_class(operation)
-        } else {
-            Ok(())
-        }))
+        Box::pin(std::future::ready(self.check_class(operation)))
     }
 }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::fields::{each, same};
-use super::{Operation, Plugin, Verb};
+use super::{Operation, Plugin, Step, Verb};
 
 /// The step.
 #[derive(Debug)]
@@ -30,9 +30,6 @@ impl RbacEscalation {
     }
 
     fn check(&self, operation: &Operation<'_>) -> Result<(), Status> {
-        if operation.resource.group != GROUP || operation.verb == Verb::Delete || operation.user.in_group(MASTERS) {
-            return Ok(());
-        }
         match Kind::of_plural(operation.resource.plural) {
             Some(Kind::ClusterRole | Kind::Role) => self.check_role(operation),
             Some(Kind::ClusterRoleBinding | Kind::RoleBinding) => self.check_binding(operation),
@@ -132,6 +129,11 @@ fn is_collection_of_garbage(operation: &Operation<'_>) -> bool {
 impl Plugin for RbacEscalation {
     fn name(&self) -> &'static str {
         "RbacEscalation"
+    }
+
+    fn handles(&self, step: Step, operation: &Operation<'_>) -> bool {
+        let is_change = operation.resource.group == GROUP && operation.verb != Verb::Delete;
+        step == Step::Validate && is_change && !operation.user.in_group(MASTERS)
     }
 
     fn validate<'a>(&'a self, operation: &'a Operation<'_>) -> BoxFuture<'a, Result<(), Status>> {

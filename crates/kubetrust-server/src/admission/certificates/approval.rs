@@ -10,7 +10,7 @@ use kubetrust_auth::authz::Authorizer;
 use serde_json::Value;
 
 use super::{is_request, may, signer};
-use crate::admission::{Operation, Plugin, Verb};
+use crate::admission::{Operation, Plugin, Step, Verb};
 
 /// The plugin.
 #[derive(Debug)]
@@ -27,9 +27,6 @@ impl CertificateApproval {
     }
 
     fn check(&self, operation: &Operation<'_>) -> Result<(), Status> {
-        if operation.verb != Verb::Update || !is_request(operation, "approval") {
-            return Ok(());
-        }
         // The signer that it has, not the one that it might be given here.
         let signer = signer(operation.old.unwrap_or(&Value::Null));
         if may(&self.authorizer, operation.user, "approve", signer) {
@@ -45,6 +42,10 @@ impl CertificateApproval {
 impl Plugin for CertificateApproval {
     fn name(&self) -> &'static str {
         "CertificateApproval"
+    }
+
+    fn handles(&self, step: Step, operation: &Operation<'_>) -> bool {
+        step == Step::Validate && operation.verb == Verb::Update && is_request(operation, "approval")
     }
 
     fn validate<'a>(&'a self, operation: &'a Operation<'_>) -> BoxFuture<'a, Result<(), Status>> {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{is_request, may, signer};
 use crate::admission::fields::same;
-use crate::admission::{Operation, Plugin, Verb};
+use crate::admission::{Operation, Plugin, Step, Verb};
 
 /// The plugin.
 #[derive(Debug)]
@@ -28,9 +28,6 @@ impl CertificateSigning {
     }
 
     fn check(&self, operation: &Operation<'_>) -> Result<(), Status> {
-        if operation.verb != Verb::Update || !is_request(operation, "status") {
-            return Ok(());
-        }
         let old = operation.old.unwrap_or(&Value::Null);
         let kept = |field: &str| same(&old["status"][field], &operation.object["status"][field]);
         let signer = signer(old);
@@ -45,6 +42,10 @@ impl CertificateSigning {
 impl Plugin for CertificateSigning {
     fn name(&self) -> &'static str {
         "CertificateSigning"
+    }
+
+    fn handles(&self, step: Step, operation: &Operation<'_>) -> bool {
+        step == Step::Validate && operation.verb == Verb::Update && is_request(operation, "status")
     }
 
     fn validate<'a>(&'a self, operation: &'a Operation<'_>) -> BoxFuture<'a, Result<(), Status>> {

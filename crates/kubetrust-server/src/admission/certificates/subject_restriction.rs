@@ -6,7 +6,7 @@ use kubetrust_api::status::Status;
 use kubetrust_auth::user::MASTERS;
 
 use super::{CLIENT, is_request, requested, signer};
-use crate::admission::{Operation, Plugin, Verb};
+use crate::admission::{Operation, Plugin, Step, Verb};
 
 /// The plugin.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +14,7 @@ pub struct CertificateSubjectRestriction;
 
 fn check(operation: &Operation<'_>) -> Result<(), Status> {
     let request = &operation.object;
-    if operation.verb != Verb::Create || !is_request(operation, "") || signer(request) != CLIENT {
+    if signer(request) != CLIENT {
         return Ok(());
     }
     let requested =
@@ -28,6 +28,10 @@ fn check(operation: &Operation<'_>) -> Result<(), Status> {
 impl Plugin for CertificateSubjectRestriction {
     fn name(&self) -> &'static str {
         "CertificateSubjectRestriction"
+    }
+
+    fn handles(&self, step: Step, operation: &Operation<'_>) -> bool {
+        step == Step::Validate && operation.verb == Verb::Create && is_request(operation, "")
     }
 
     fn validate<'a>(&'a self, operation: &'a Operation<'_>) -> BoxFuture<'a, Result<(), Status>> {

@@ -17,7 +17,7 @@ use kubetrust_auth::authz::Authorizer;
 use kubetrust_auth::user::{NODE_PREFIX, NODES};
 
 use super::objects::Objects;
-use super::{Operation, Plugin};
+use super::{Operation, Plugin, Step};
 use crate::registry::Registry;
 
 /// The plugin.
@@ -49,7 +49,7 @@ impl NodeRestriction {
     async fn admit(&self, operation: &Operation<'_>) -> Result<(), Status> {
         let user = operation.user;
         let Some(node) = user.node() else {
-            if user.name == NODE_PREFIX && user.in_group(NODES) {
+            if user.name == NODE_PREFIX {
                 let who = go_quoted(&user.name);
                 return Err(operation.forbidden(&format!("could not determine node from user {who}")));
             }
@@ -108,6 +108,10 @@ impl Asked<'_> {
 impl Plugin for NodeRestriction {
     fn name(&self) -> &'static str {
         "NodeRestriction"
+    }
+
+    fn handles(&self, step: Step, operation: &Operation<'_>) -> bool {
+        step == Step::Admit && operation.user.in_group(NODES)
     }
 
     fn mutate<'a>(&'a self, operation: &'a mut Operation<'_>) -> BoxFuture<'a, Result<(), Status>> {

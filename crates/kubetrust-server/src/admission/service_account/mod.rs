@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::fields::{each, list_mut, spec_mut, text};
 use super::objects::Objects;
-use super::{Operation, Plugin, Verb, pod};
+use super::{Operation, Plugin, Step, Verb, pod};
 use crate::registry::Registry;
 
 /// The account of pods that name none.
@@ -39,7 +39,7 @@ impl ServiceAccount {
     }
 
     async fn admit(&self, operation: &mut Operation<'_>) -> Result<(), Status> {
-        if !operation.is("", "pods") || operation.verb != Verb::Create || pod::is_mirror(&operation.object) {
+        if !is_pod_created(operation) || pod::is_mirror(&operation.object) {
             return self.check(operation).await;
         }
         let wanted = match pod::service_account(&operation.object) {
@@ -61,12 +61,11 @@ impl ServiceAccount {
 
     async fn check(&self, operation: &Operation<'_>) -> Result<(), Status> {
         let pod = &operation.object;
-        let ephemeral = operation.is_subresource("", "pods", "ephemeralcontainers") && operation.verb == Verb::Update;
-        let created = operation.is("", "pods") && operation.verb == Verb::Create;
-        if !(ephemeral || created) || !pod.is_object() {
+        if !pod.is_object() {
             return Ok(());
         }
-        if created && pod::is_mirror(pod) {
+        let ephemeral = is_ephemeral_update(operation);
+        if !ephemeral && pod::is_mirror(pod) {
             return check_mirror(pod).map_err(|why| operation.forbidden(why));
         }
         let name = pod::service_account(pod);
@@ -101,6 +100,14 @@ impl ServiceAccount {
             "error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found"
         )))
     }
+}
+
+fn is_pod_created(operation: &Operation<'_>) -> bool {
+    operation.is("", "pods") && operation.verb == Verb::Create
+}
+
+fn is_ephemeral_update(operation: &Operation<'_>) -> bool {
+    operation.is_subresource("", "pods", "ephemeralcontainers") && operation.verb == Verb::Update
 }
 
 /// The pod decides, then the account; by default it is yes.
@@ -147,6 +154,10 @@ fn check_mirror(pod: &Value) -> Result<(), &'static str> {
 impl Plugin for ServiceAccount {
     fn name(&self) -> &'static str {
         "ServiceAccount"
+    }
+
+    fn handles(&self, _: Step, operation: &Operation<'_>) -> bool {
+        is_pod_created(operation) || is_ephemeral_update(operation)
     }
 
     fn mutate<'a>(&'a self, operation: &'a mut Operation<'_>) -> BoxFuture<'a, Result<(), Status>> {
