@@ -57,6 +57,25 @@ pub const PATH_SEGMENT: NameRule = NameRule {
 pub fn create(object: &Value, namespaced: bool, rule: NameRule) -> Vec<Cause> {
     let at = Path::new("metadata");
     let mut faults = Vec::new();
+    names(object, rule, &mut faults);
+    namespace(object, namespaced, &at.child("namespace"), &mut faults);
+    let generation = meta::generation(object);
+    if generation < 0 {
+        faults.push(field::invalid(
+            &at.child("generation"),
+            generation,
+            "must be greater than or equal to 0",
+        ));
+    }
+    common(object, &at, &mut faults);
+    finalizers(object, &at.child("finalizers"), &mut faults);
+    managed_fields(object, &at.child("managedFields"), &mut faults);
+    faults
+}
+
+/// The names alone, of a new object.
+pub fn names(object: &Value, rule: NameRule, faults: &mut Vec<Cause>) {
+    let at = Path::new("metadata");
     let generate = meta::text(object, "generateName");
     if !generate.is_empty() {
         let at = at.child("generateName");
@@ -76,19 +95,6 @@ pub fn create(object: &Value, namespaced: bool, rule: NameRule) -> Vec<Cause> {
                 .map(|fault| field::invalid(&name_at, name, fault)),
         );
     }
-    namespace(object, namespaced, &at.child("namespace"), &mut faults);
-    let generation = meta::generation(object);
-    if generation < 0 {
-        faults.push(field::invalid(
-            &at.child("generation"),
-            generation,
-            "must be greater than or equal to 0",
-        ));
-    }
-    common(object, &at, &mut faults);
-    finalizers(object, &at.child("finalizers"), &mut faults);
-    managed_fields(object, &at.child("managedFields"), &mut faults);
-    faults
 }
 
 /// What may change in the metadata, and what may not.

@@ -50,7 +50,7 @@ pub fn of_kind(group: &str, kind: &str, scope: Scope, object: &Value) -> Vec<Cau
         (row.creation)(object, &mut faults);
     }
     if faults.is_empty() && row.is_none_or(|row| row.named) {
-        faults = meta::create(object, namespaced, meta::PATH_SEGMENT);
+        meta::names(object, meta::PATH_SEGMENT, &mut faults);
     }
     once(faults)
 }
