@@ -215,10 +215,19 @@ impl Load {
 
     /// Creates per second, and how large the objects are.
     pub async fn creates(&self, writers: usize, time: Duration, round: usize) -> (f64, usize) {
-        let object = |number: usize| Bytes::from(config_map(&format!("r{round}-{number}")).to_string());
-        let (done, rate) = indexed::run(self, Asked::Create(&object), CONFIG_MAPS, writers, time).await;
+        let (done, rate) = self.created(writers, time, round).await;
         assert_eq!(self.count(&format!("r{round}-")).await, done);
-        (rate, object(0).len() + 120)
+        (rate, object(round, 0).len() + 120)
+    }
+
+    /// The same requests, to a server that does not list what it has stored.
+    pub async fn posts(&self, writers: usize, time: Duration, round: usize) -> f64 {
+        self.created(writers, time, round).await.1
+    }
+
+    async fn created(&self, writers: usize, time: Duration, round: usize) -> (usize, f64) {
+        let object = |number| object(round, number);
+        indexed::run(self, Asked::Create(&object), CONFIG_MAPS, writers, time).await
     }
 
     /// How many objects have names that begin so.
@@ -356,6 +365,11 @@ pub async fn in_turn(ours: &Load, limit: &Load, path: &str, mode: Mode, time: Du
 pub fn middle(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+/// The object of a number, as it is sent.
+fn object(round: usize, number: usize) -> Bytes {
+    config_map(&format!("r{round}-{number}")).to_string().into()
 }
 
 /// An object of about a KiB.

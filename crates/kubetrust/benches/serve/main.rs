@@ -39,12 +39,12 @@ const WATCHERS: usize = 1_000;
 const WRITERS: usize = 32;
 
 /// What can be measured by itself.
-const PARTS: [&str; 6] = ["start", "reads", "tokens", "writes", "watches", "large"];
+const PARTS: [&str; 7] = ["start", "reads", "tokens", "writes", "etcd", "watches", "large"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    if let Some(folder) = bare::asked_for(&arguments) {
-        return bare::serve(&folder);
+    if let Some(asked) = bare::asked_for(&arguments) {
+        return bare::serve(&asked);
     }
     // `cargo test --benches` only asks whether it runs.
     if arguments.iter().any(|argument| argument == "--test") {
@@ -78,6 +78,7 @@ async fn run(parts: &[&str]) {
                 tokens(&Setup::new("rsa-2048"), "RS256").await;
             }
             "writes" => writes(&setup).await,
+            "etcd" => writes_on_etcd(&setup).await,
             "watches" => watches(&setup).await,
             _ => large().await,
         }
@@ -175,7 +176,13 @@ async fn tokens(setup: &Setup, algorithm: &str) {
 }
 
 async fn writes(setup: &Setup) {
-    let (ours, limit, _) = creates(setup, Store::Empty, || server::engine(setup)).await;
+    let (mut measured, mut limits) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let (ours, bytes) = creates(setup, Store::Empty, round).await;
+        measured.push(ours);
+        limits.push(alone(server::engine(setup), bytes, &round.to_string()).await);
+    }
+    let (ours, limit) = (load::middle(measured), load::middle(limits));
     row(
         &format!("create, durable, {WRITERS} writers"),
         &rate(ours),
@@ -183,8 +190,25 @@ async fn writes(setup: &Setup) {
         Some(ours / limit),
         ">= 60 % of the engine",
     );
+}
+
+async fn writes_on_etcd(setup: &Setup) {
     let etcd = setup.etcd();
-    let (ours, limit, watched) = creates(setup, Store::Etcd, || server::etcd_client(setup)).await;
+    let (mut measured, mut limits, mut watched, mut passed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let (ours, bytes) = creates(setup, Store::Etcd, round).await;
+        measured.push(ours);
+        limits.push(alone(server::etcd_client(setup), bytes, &round.to_string()).await);
+        let store = server::etcd_client(setup);
+        let watch = server::watch(&store).await;
+        watched.push(alone(store, bytes, &format!("{round}-watched")).await);
+        watch.abort();
+        let bare = bare::Bare::start_on_etcd(setup);
+        let client = Load::new(setup, bare.address, Some("admin"), None);
+        passed.push(client.posts(WRITERS, ROUND, round).await);
+    }
+    drop(etcd);
+    let [ours, limit, watched, passed] = [measured, limits, watched, passed].map(load::middle);
     row(
         &format!("create on etcd, {WRITERS} writers"),
         &rate(ours),
@@ -200,25 +224,35 @@ async fn writes(setup: &Setup) {
         Some(ours / watched),
         "",
     );
-    drop(etcd);
+    // What is left of the limit once there is a server between the writers and etcd, whatever it does.
+    row(
+        "  beside a bare server that stores what it is sent",
+        &rate(ours),
+        &rate(passed),
+        Some(ours / passed),
+        "",
+    );
+    row(
+        "  the bare server, beside the client alone",
+        &rate(passed),
+        &rate(limit),
+        Some(passed / limit),
+        "",
+    );
 }
 
-/// Creates a second by a server, by what is under it alone, and by that with a watch, in turn; medians.
-async fn creates(setup: &Setup, store: Store, alone: impl Fn() -> Arc<dyn kubetrust_store::Store>) -> (f64, f64, f64) {
-    let (mut measured, mut limits, mut watched) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        let server = setup.run(store);
-        let admin = Load::new(setup, server.address, Some("admin"), None);
-        let (ours, bytes) = admin.creates(WRITERS, ROUND, round).await;
-        server.stop();
-        measured.push(ours);
-        limits.push(server::raw_commits(alone(), WRITERS, bytes, ROUND, &format!("{round}")).await);
-        let store = alone();
-        let watch = server::watch(&store).await;
-        watched.push(server::raw_commits(store, WRITERS, bytes, ROUND, &format!("{round}-watched")).await);
-        watch.abort();
-    }
-    (load::middle(measured), load::middle(limits), load::middle(watched))
+/// Creates a second by a server on this store, and how large the objects are.
+async fn creates(setup: &Setup, store: Store, round: usize) -> (f64, usize) {
+    let server = setup.run(store);
+    let admin = Load::new(setup, server.address, Some("admin"), None);
+    let created = admin.creates(WRITERS, ROUND, round).await;
+    server.stop();
+    created
+}
+
+/// Creates a second by what is under a server alone.
+async fn alone(store: Arc<dyn kubetrust_store::Store>, bytes: usize, round: &str) -> f64 {
+    server::raw_commits(store, WRITERS, bytes, ROUND, round).await
 }
 
 async fn watches(setup: &Setup) {

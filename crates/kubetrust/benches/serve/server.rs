@@ -102,8 +102,13 @@ impl Setup {
     }
 
     fn flag(&self, name: &str) -> &str {
-        let mut values = self.flags.iter().filter_map(|flag| flag.strip_prefix(name));
-        values.next().unwrap()
+        value(&self.flags, name)
+    }
+
+    /// The flags that say how the etcd is reached.
+    pub fn etcd_flags(&self) -> Vec<&str> {
+        let flags = self.flags.iter().map(String::as_str);
+        flags.filter(|flag| flag.starts_with("--etcd-")).collect()
     }
 
     /// Starts a server and waits until it is ready.
@@ -225,15 +230,36 @@ pub fn engine(setup: &Setup) -> Arc<dyn store::Store> {
 
 /// The client of etcd, alone.
 pub fn etcd_client(setup: &Setup) -> Arc<dyn store::Store> {
+    etcd_with(&setup.etcd_flags())
+}
+
+/// The client that flags of [`Setup::etcd_flags`] are for.
+pub fn etcd_with(flags: &[impl AsRef<str>]) -> Arc<dyn store::Store> {
+    let flag = |name| value(flags, name);
     let options = etcd::Options {
-        servers: vec![setup.flag("--etcd-servers=").to_owned()],
+        servers: vec![flag("--etcd-servers=").to_owned()],
         files: etcd::Files {
-            cafile: Some(setup.flag("--etcd-cafile=").into()),
-            certfile: Some(setup.flag("--etcd-certfile=").into()),
-            keyfile: Some(setup.flag("--etcd-keyfile=").into()),
+            cafile: Some(flag("--etcd-cafile=").into()),
+            certfile: Some(flag("--etcd-certfile=").into()),
+            keyfile: Some(flag("--etcd-keyfile=").into()),
         },
     };
     Arc::new(Etcd::new(options).unwrap())
+}
+
+/// What the flag of this name says.
+fn value<'a>(flags: &'a [impl AsRef<str>], name: &str) -> &'a str {
+    let mut values = flags.iter().filter_map(|flag| flag.as_ref().strip_prefix(name));
+    values.next().unwrap()
+}
+
+/// The write that creates a key.
+pub fn create(key: String, value: Bytes) -> Write {
+    Write {
+        key: key.into(),
+        expect: Some(Expect::Absent),
+        change: Some(Change::Put { value, lease: None }),
+    }
 }
 
 /// Creates per second that a store does by itself, without a server.
@@ -251,19 +277,8 @@ pub async fn raw_commits(
             tokio::spawn(async move {
                 let mut done = 0_usize;
                 while begun.elapsed() < time {
-                    let key = format!("{keys}-{done}").into_bytes().into();
-                    let change = Change::Put {
-                        value: vec![b'x'; bytes].into(),
-                        lease: None,
-                    };
-                    store
-                        .commit(vec![Write {
-                            key,
-                            expect: Some(Expect::Absent),
-                            change: Some(change),
-                        }])
-                        .await
-                        .unwrap();
+                    let write = create(format!("{keys}-{done}"), vec![b'x'; bytes].into());
+                    store.commit(vec![write]).await.unwrap();
                     done += 1;
                 }
                 done
