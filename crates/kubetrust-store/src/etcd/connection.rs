@@ -392,3 +392,98 @@ impl http_body::Body for Answer {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use h2::server::SendResponse;
+    use http::{HeaderMap, Request, Response};
+    use tokio::io::DuplexStream;
+
+    use super::super::{Failure, attempt, proto};
+    use super::*;
+
+    /// A connection, and its server's end.
+    async fn pair() -> (Connection, h2::server::Connection<DuplexStream, Bytes>) {
+        let (ours, its) = tokio::io::duplex(1 << 16);
+        let server = Server::parse("http://127.0.0.1:2379").unwrap();
+        let (connection, its) = tokio::join!(Connection::begin(&server, ours), h2::server::handshake(its));
+        (connection.unwrap(), its.unwrap())
+    }
+
+    async fn call(connection: &Connection) -> Result<proto::Done, Failure> {
+        let request = proto::CompactionRequest { revision: 1 };
+        attempt(connection, proto::COMPACT, request).await
+    }
+
+    /// Serves one call, and drives the connection until its client has gone.
+    fn serve(
+        mut server: h2::server::Connection<DuplexStream, Bytes>,
+        answer: impl AsyncFnOnce(Request<RecvStream>, SendResponse<Bytes>) + 'static,
+    ) -> impl Future<Output = ()> {
+        async move {
+            let (request, response) = server.accept().await.unwrap().unwrap();
+            let rest = async { while server.accept().await.is_some() {} };
+            tokio::join!(rest, answer(request, response));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_server_refuses_it_has_not_begun() {
+        for (reason, unsent) in [
+            (Reason::REFUSED_STREAM, true),
+            (Reason::CANCEL, false),
+            (Reason::INTERNAL_ERROR, false),
+            (Reason::NO_ERROR, false),
+        ] {
+            let (connection, server) = pair().await;
+            let served = serve(server, async move |_, mut response| response.send_reset(reason));
+            let asked = async move { call(&connection).await };
+            let (failure, ()) = tokio::join!(asked, served);
+            match failure.unwrap_err() {
+                Failure::Unsent(_) => assert!(unsent, "{reason}"),
+                Failure::Lost(_) => assert!(!unsent, "{reason}"),
+                other => panic!("{reason}: {other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_and_its_end_are_one_frame() {
+        let (connection, server) = pair().await;
+        let served = serve(server, async |request, mut response| {
+            let mut body = request.into_body();
+            let message = body.data().await.unwrap().unwrap();
+            // Five bytes say how long it is; the field's number, and 1.
+            assert_eq!(message, [0, 0, 0, 0, 2, 8, 1].as_slice());
+            assert!(body.is_end_stream());
+            let mut answer = response.send_response(Response::new(()), false).unwrap();
+            answer.send_data(Bytes::from_static(&[0; 5]), false).unwrap();
+            let mut trailers = HeaderMap::new();
+            trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+            answer.send_trailers(trailers).unwrap();
+        });
+        let asked = async move { call(&connection).await };
+        let (answer, ()) = tokio::join!(asked, served);
+        assert_eq!(answer.unwrap(), proto::Done {});
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_server_is_given_up() {
+        let (connection, server) = pair().await;
+        sleep(PING).await;
+        assert!(!connection.has_ended());
+        sleep(PONG + Duration::from_secs(1)).await;
+        assert!(connection.has_ended());
+        assert!(matches!(call(&connection).await.unwrap_err(), Failure::Unsent(_)));
+        drop(server);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_answers_pings_is_kept() {
+        let (connection, mut server) = pair().await;
+        let driven = tokio::spawn(async move { while server.accept().await.is_some() {} });
+        sleep(PING * 5).await;
+        assert!(!connection.has_ended());
+        driven.abort();
+    }
+}
