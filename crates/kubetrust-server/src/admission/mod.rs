@@ -27,8 +27,6 @@ use serde_json::Value;
 
 use crate::metrics::admission::Times;
 
-pub use crate::metrics::admission::Step;
-
 pub use certificates::{CertificateApproval, CertificateSigning, CertificateSubjectRestriction};
 pub use default_toleration_seconds::DefaultTolerationSeconds;
 pub use namespace_lifecycle::NamespaceLifecycle;
@@ -60,6 +58,15 @@ impl Verb {
             Self::Delete => "DELETE",
         }
     }
+}
+
+/// Which of the two steps, as upstream calls them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The object is changed.
+    Admit,
+    /// It is checked as it would be stored.
+    Validate,
 }
 
 /// A write, as the plugins see it.
@@ -295,6 +302,75 @@ impl<'a> Watch<'a> {
     fn end(&self, rejected: bool) {
         if let Some(times) = self.times {
             times.step(self.step, self.verb, rejected, self.last.duration_since(self.begun));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use kubetrust_api::resource::TABLE;
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    /// Refuses whatever it is asked about, and keeps what that was.
+    struct Refuses {
+        handled: Option<Step>,
+        asked: Arc<Mutex<Vec<Step>>>,
+    }
+
+    impl Plugin for Refuses {
+        fn name(&self) -> &'static str {
+            "Refuses"
+        }
+
+        fn handles(&self, step: Step, _: &Operation<'_>) -> bool {
+            self.handled == Some(step)
+        }
+
+        fn mutate<'a>(&'a self, _: &'a mut Operation<'_>) -> BoxFuture<'a, Result<(), Status>> {
+            self.asked.lock().push(Step::Admit);
+            Box::pin(std::future::ready(Err(Status::internal("no"))))
+        }
+
+        fn validate<'a>(&'a self, _: &'a Operation<'_>) -> BoxFuture<'a, Result<(), Status>> {
+            self.asked.lock().push(Step::Validate);
+            Box::pin(std::future::ready(Err(Status::internal("no"))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_plugin_is_asked_in_the_steps_that_it_handles() {
+        for (handled, asked_in, passes) in [
+            (None, vec![], true),
+            (Some(Step::Admit), vec![Step::Admit], false),
+            (Some(Step::Validate), vec![Step::Validate], false),
+        ] {
+            let asked = Arc::new(Mutex::new(Vec::new()));
+            let plugin = Refuses {
+                handled,
+                asked: Arc::clone(&asked),
+            };
+            let admission = Admission::new(vec![Box::new(plugin)]);
+            let operation = Operation {
+                user: &User::default(),
+                verb: Verb::Create,
+                resource: &TABLE[0],
+                subresource: None,
+                namespace: "",
+                name: "x",
+                object: Value::Null,
+                old: None,
+                dry_run: false,
+            };
+            let admitted = match admission.mutate(operation).await {
+                Ok(mutated) => admission.validate(mutated).await,
+                Err(status) => Err(status),
+            };
+            assert_eq!(admitted.is_ok(), passes, "{handled:?}");
+            assert_eq!(*asked.lock(), asked_in, "{handled:?}");
         }
     }
 }

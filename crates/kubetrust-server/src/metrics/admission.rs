@@ -7,7 +7,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::admission::Verb;
+use crate::admission::{Step, Verb};
 
 /// Upper bounds, in seconds.
 const DURATIONS: [f64; 6] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
@@ -19,15 +19,6 @@ const REJECTED: [&str; 2] = ["false", "true"];
 type Histograms<const N: usize> = Family<[(&'static str, &'static str); N], Histogram, fn() -> Histogram>;
 /// By type, verb and whether it was rejected.
 type Table = [[[Histogram; REJECTED.len()]; VERBS.len()]; TYPES.len()];
-
-/// Which of the two steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Changing.
-    Admit,
-    /// Checking.
-    Validate,
-}
 
 /// The times of all plugins, and of the steps as a whole.
 #[derive(Debug)]

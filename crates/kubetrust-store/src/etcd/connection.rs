@@ -416,15 +416,13 @@ mod tests {
     }
 
     /// Serves one call, and drives the connection until its client has gone.
-    fn serve(
+    async fn serve(
         mut server: h2::server::Connection<DuplexStream, Bytes>,
-        answer: impl AsyncFnOnce(Request<RecvStream>, SendResponse<Bytes>) + 'static,
-    ) -> impl Future<Output = ()> {
-        async move {
-            let (request, response) = server.accept().await.unwrap().unwrap();
-            let rest = async { while server.accept().await.is_some() {} };
-            tokio::join!(rest, answer(request, response));
-        }
+        answer: impl AsyncFnOnce(Request<RecvStream>, SendResponse<Bytes>),
+    ) {
+        let (request, response) = server.accept().await.unwrap().unwrap();
+        let rest = async { while server.accept().await.is_some() {} };
+        tokio::join!(rest, answer(request, response));
     }
 
     #[tokio::test]
@@ -436,9 +434,9 @@ mod tests {
             (Reason::NO_ERROR, false),
         ] {
             let (connection, server) = pair().await;
-            let served = serve(server, async move |_, mut response| response.send_reset(reason));
+            let done = serve(server, async move |_, mut response| response.send_reset(reason));
             let asked = async move { call(&connection).await };
-            let (failure, ()) = tokio::join!(asked, served);
+            let (failure, ()) = tokio::join!(asked, done);
             match failure.unwrap_err() {
                 Failure::Unsent(_) => assert!(unsent, "{reason}"),
                 Failure::Lost(_) => assert!(!unsent, "{reason}"),
@@ -450,7 +448,7 @@ mod tests {
     #[tokio::test]
     async fn a_message_and_its_end_are_one_frame() {
         let (connection, server) = pair().await;
-        let served = serve(server, async |request, mut response| {
+        let done = serve(server, async |request, mut response| {
             let mut body = request.into_body();
             let message = body.data().await.unwrap().unwrap();
             // Five bytes say how long it is; the field's number, and 1.
@@ -463,7 +461,7 @@ mod tests {
             answer.send_trailers(trailers).unwrap();
         });
         let asked = async move { call(&connection).await };
-        let (answer, ()) = tokio::join!(asked, served);
+        let (answer, ()) = tokio::join!(asked, done);
         assert_eq!(answer.unwrap(), proto::Done {});
     }
 

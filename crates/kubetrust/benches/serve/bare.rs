@@ -72,7 +72,7 @@ impl Drop for Bare {
     }
 }
 
-/// The folder, if this process is to be the limit.
+/// What this process is to do, if it is to be the limit.
 pub fn asked_for(arguments: &[String]) -> Option<Asked> {
     let at = arguments.iter().position(|argument| argument == ARGUMENT)?;
     Some(Asked {
