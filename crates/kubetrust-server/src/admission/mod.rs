@@ -16,7 +16,7 @@ mod priority;
 mod rbac_escalation;
 mod service_account;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use kubetrust_api::meta;
@@ -240,10 +240,12 @@ impl Admission {
     pub async fn mutate<'a>(&self, mut operation: Operation<'a>) -> Result<Mutated<'a>, Status> {
         let mut watch = Watch::start(self.times(), Step::Admit, operation.verb);
         for (place, plugin) in self.plugins.iter().enumerate() {
-            if plugin.handles(Step::Admit, &operation) {
-                let passed = plugin.mutate(&mut operation).await;
-                watch.passed(place, passed)?;
+            if !plugin.handles(Step::Admit, &operation) {
+                watch.left_out(place);
+                continue;
             }
+            let passed = plugin.mutate(&mut operation).await;
+            watch.passed(place, passed)?;
         }
         watch.end(false);
         Ok(Mutated(operation))
@@ -253,10 +255,12 @@ impl Admission {
     pub async fn validate(&self, Mutated(operation): Mutated<'_>) -> Result<Admitted, Status> {
         let mut watch = Watch::start(self.times(), Step::Validate, operation.verb);
         for (place, plugin) in self.plugins.iter().enumerate() {
-            if plugin.handles(Step::Validate, &operation) {
-                let passed = plugin.validate(&operation).await;
-                watch.passed(place, passed)?;
+            if !plugin.handles(Step::Validate, &operation) {
+                watch.left_out(place);
+                continue;
             }
+            let passed = plugin.validate(&operation).await;
+            watch.passed(place, passed)?;
         }
         watch.end(false);
         Ok(Admitted {
@@ -283,6 +287,13 @@ impl<'a> Watch<'a> {
             verb,
             begun: now,
             last: now,
+        }
+    }
+
+    /// A plugin that has nothing to do with the write is counted too, as upstream.
+    fn left_out(&self, place: usize) {
+        if let Some(times) = self.times {
+            times.plugin(place, self.step, self.verb, false, Duration::ZERO);
         }
     }
 

@@ -8,7 +8,7 @@ use kubetrust_api::resource::{Resource, TABLE};
 use kubetrust_api::status::Status;
 use kubetrust_auth::authz::{Authorizer, Mode};
 use kubetrust_auth::user::User;
-use kubetrust_server::admission::{Operation, Plugin, Verb};
+use kubetrust_server::admission::{Operation, Plugin, Step, Verb};
 use kubetrust_server::registry::Registry;
 use kubetrust_server::registry::cache::Cache;
 use kubetrust_server::registry::object::to_stored;
@@ -146,8 +146,12 @@ impl Request {
             old: self.old.as_ref(),
             dry_run: false,
         };
-        plugin.mutate(&mut operation).await?;
-        plugin.validate(&operation).await?;
+        if plugin.handles(Step::Admit, &operation) {
+            plugin.mutate(&mut operation).await?;
+        }
+        if plugin.handles(Step::Validate, &operation) {
+            plugin.validate(&operation).await?;
+        }
         Ok(operation.object)
     }
 }
