@@ -304,31 +304,20 @@ pub(super) struct Broken {
 }
 
 impl Broken {
-    fn unsent(error: h2::Error) -> Self {
+    fn unsent(error: &h2::Error) -> Self {
         Self {
             unsent: true,
-            reason: chain(error),
+            reason: error.to_string(),
         }
     }
 
     /// A server that refuses a stream has done nothing of it (RFC 9113, 8.7).
-    fn unanswered(error: h2::Error) -> Self {
+    fn unanswered(error: &h2::Error) -> Self {
         Self {
             unsent: error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM),
-            reason: chain(error),
+            reason: error.to_string(),
         }
     }
-}
-
-/// An error, and what caused it.
-fn chain(error: impl std::error::Error) -> String {
-    let mut reason = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        reason = format!("{reason}: {cause}");
-        source = cause.source();
-    }
-    reason
 }
 
 impl tower_service::Service<http::Request<Body>> for Connection {
@@ -337,19 +326,17 @@ impl tower_service::Service<http::Request<Body>> for Connection {
     type Future = BoxFuture<'static, Result<Self::Response, Broken>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        self.send.poll_ready(context).map_err(Broken::unsent)
+        self.send.poll_ready(context).map_err(|error| Broken::unsent(&error))
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let (head, body) = request.into_parts();
         let begun = self.send.send_request(http::Request::from_parts(head, ()), false);
         async move {
-            let (answer, stream) = begun.map_err(Broken::unsent)?;
+            let (answer, stream) = begun.map_err(|error| Broken::unsent(&error))?;
             send_message(body, stream).await?;
-            answer
-                .await
-                .map(|answer| answer.map(Answer))
-                .map_err(Broken::unanswered)
+            let answer = answer.await.map_err(|error| Broken::unanswered(&error))?;
+            Ok(answer.map(Answer))
         }
         .boxed()
     }
@@ -367,7 +354,9 @@ async fn send_message(mut body: Body, mut stream: SendStream<Bytes>) -> Result<(
     })?;
     let message = message.and_then(|frame| frame.into_data().ok()).unwrap_or_default();
     let is_last = matches!(body.frame().now_or_never(), Some(None));
-    stream.send_data(message, is_last).map_err(Broken::unanswered)
+    stream
+        .send_data(message, is_last)
+        .map_err(|error| Broken::unanswered(&error))
 }
 
 /// The body of an answer.

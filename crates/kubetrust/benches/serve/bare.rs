@@ -154,11 +154,8 @@ async fn create(
     let id = std::process::id();
     let write = server::create(format!("/raw/configmaps/default/bare-{id}-{number}"), body.clone());
     store.commit(vec![write]).await.unwrap();
-    let mut reply = Response::new(Full::new(body).boxed());
+    let mut reply = json(Full::new(body).boxed());
     *reply.status_mut() = http::StatusCode::CREATED;
-    reply
-        .headers_mut()
-        .insert("content-type", HeaderValue::from_static("application/json"));
     reply
 }
 
@@ -183,6 +180,10 @@ fn reply(
         }
         _ => Full::new(body).boxed(),
     };
+    json(body)
+}
+
+fn json(body: BoxBody<Bytes, Infallible>) -> Response<BoxBody<Bytes, Infallible>> {
     let mut reply = Response::new(body);
     reply
         .headers_mut()
