@@ -104,17 +104,13 @@ const SYSTEM_FIELDS: [&str; 5] = [
 /// Takes out of a new object what only the server writes. The server then writes `uid` and `creationTimestamp`, before
 /// [`prepare_for_create`].
 pub fn wipe_system_fields(object: &mut Value) {
-    for field in SYSTEM_FIELDS {
-        meta::remove(object, field);
-    }
+    meta::remove_all(object, &SYSTEM_FIELDS);
 }
 
 /// A new object: the status is the server's, generations count from 1. Call it after [`crate::default::apply`], when the
 /// object has its name and its uid.
 pub fn prepare_for_create(resource: &Resource, object: &mut Value) {
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
-        meta::remove(object, field);
-    }
+    meta::remove_all(object, &["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"]);
     let has_status = resource.subresource("status").is_some();
     let fields = object.as_object_mut();
     match (resource.group, resource.kind) {

@@ -122,7 +122,7 @@ fn writes(runtime: &Runtime) {
 
 fn on_etcd(runtime: &Runtime) {
     println!("the same creates on etcd, one member, mutual TLS");
-    let peer = peer::Etcd::start(1);
+    let peer = peer::Etcd::start_durable(1);
     let bare = runtime.block_on(bare::Bare::connect(&peer.options()));
     let store = {
         let _inside = runtime.enter();

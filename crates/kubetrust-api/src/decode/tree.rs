@@ -6,7 +6,7 @@ use serde::{
     Deserialize,
     de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value, map::Entry};
 
 /// How deep an object may nest. Less than `serde_json`'s own limit of 128, and deeper than any kind needs.
 pub const DEPTH_MAX: usize = 100;
@@ -196,10 +196,15 @@ impl<'de> Visitor<'de> for Seed<'_> {
             if self.found.duplicates.len() > since {
                 self.found.within(since, &Part::Field(key.clone()));
             }
-            if map.contains_key(&key) && self.found.duplicates.len() < STRICT_FAULTS_MAX {
-                self.found.duplicates.push(vec![Part::Field(key.clone())]);
+            match map.entry(key) {
+                Entry::Vacant(entry) => drop(entry.insert(value)),
+                Entry::Occupied(mut entry) => {
+                    if self.found.duplicates.len() < STRICT_FAULTS_MAX {
+                        self.found.duplicates.push(vec![Part::Field(entry.key().clone())]);
+                    }
+                    entry.insert(value);
+                }
             }
-            map.insert(key, value);
         }
         Ok(Value::Object(map))
     }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::registry::Registry;
 use crate::registry::cache::{Kind, Subscription};
+use crate::registry::events::Keys;
 use crate::registry::object::Object;
 use crate::stop::told;
 
@@ -63,26 +64,22 @@ impl Queue {
         }
     }
 
-    fn wants(&self, key: &[u8]) -> bool {
-        self.name.is_none_or(|name| {
-            let rest = key.strip_suffix(name.as_bytes());
-            rest.is_some_and(|rest| rest.ends_with(b"/"))
-        })
-    }
-
     /// Goes on where it was cut off, or begins anew where that is too long ago. Whether that leaves a gap.
     fn subscribe(&mut self) -> Option<bool> {
         let table = self.registry.cache().table(self.storage)?;
-        let prefix = table.prefix().clone();
+        let keys = Keys {
+            prefix: table.prefix().clone(),
+            name: self.name,
+        };
         // The last revision may not have been told to its end.
         let resumed = self
             .reached
-            .map(|reached| table.subscribe(prefix.clone(), reached.saturating_sub(1)));
+            .map(|reached| table.subscribe(keys.clone(), reached.saturating_sub(1)));
         if let Some(Ok(subscription)) = resumed {
             self.subscription = Some(subscription);
             return Some(false);
         }
-        let (snapshot, subscription) = table.snapshot_and_subscribe(prefix);
+        let (snapshot, subscription) = table.snapshot_and_subscribe(keys);
         let is_gap = self.reached.replace(snapshot.revision).is_some();
         self.is_anew = true;
         self.first = snapshot.items.into_iter();
@@ -116,11 +113,8 @@ impl Queue {
             if *self.stop.borrow() {
                 return None;
             }
-            if let Some((key, object)) = self.first.next() {
-                if self.wants(&key) {
-                    return Some(Told::Change(Kind::Added, object));
-                }
-                continue;
+            if let Some((_, object)) = self.first.next() {
+                return Some(Told::Change(Kind::Added, object));
             }
             if std::mem::take(&mut self.is_anew) {
                 return Some(Told::Current);
@@ -144,9 +138,7 @@ impl Queue {
                 continue;
             };
             self.reached = Some(change.object.revision);
-            if self.wants(&change.key) {
-                return Some(Told::Change(change.kind, Arc::clone(&change.object)));
-            }
+            return Some(Told::Change(change.kind, Arc::clone(&change.object)));
         }
     }
 }

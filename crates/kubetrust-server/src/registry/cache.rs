@@ -14,12 +14,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
 use kubetrust_api::status::{Cause, Status};
 use kubetrust_store::{self as store, Event, KeyValue, Range, Revision, Store, Watched, prefix_end};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use tokio::task::JoinError;
 use tracing::{error, warn};
 
-use super::events::{Feed, Ring, Watcher};
+use super::events::{Feed, Keys, Ring, Watcher};
 use super::object::Object;
 use super::values::Values;
 
@@ -31,6 +31,8 @@ const REPLAY: Revision = 10_000;
 const REPLAY_BYTES: usize = 64 << 20;
 /// Keys that are read from the store at once.
 const PAGE: usize = 1_024;
+/// Most own writes that wait until it is their turn; others are taken when the store tells them.
+const EARLY: usize = 1_024;
 /// How long to wait before the store is watched again after it failed.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -128,6 +130,7 @@ struct State {
 }
 
 /// A change as the store reports it: the object, or its absence, at a revision.
+#[derive(Debug)]
 struct Applied {
     key: Bytes,
     revision: Revision,
@@ -278,29 +281,29 @@ impl Table {
         }
     }
 
-    /// All changes of keys with `prefix` after `after`, as they happen; 410 where that is too long ago.
-    pub fn subscribe(self: &Arc<Self>, prefix: Bytes, after: Revision) -> Result<Subscription, Status> {
+    /// All changes of these keys after `after`, as they happen; 410 where that is too long ago.
+    pub fn subscribe(self: &Arc<Self>, keys: Keys, after: Revision) -> Result<Subscription, Status> {
         let mut state = self.state.write();
         let recent = state
             .ring
             .after(after)
             .map_err(|oldest| Status::expired(format!("too old resource version: {after} ({oldest})")))?;
-        let backlog = recent
-            .filter(|change| change.key.starts_with(&prefix))
-            .cloned()
-            .collect();
-        Ok(self.attach(&mut state, prefix, backlog))
+        let backlog = recent.filter(|change| keys.contain(&change.key)).cloned().collect();
+        Ok(self.attach(&mut state, keys, backlog))
     }
 
-    /// All objects with `prefix` now, and every change after.
-    pub fn snapshot_and_subscribe(self: &Arc<Self>, prefix: Bytes) -> (Snapshot, Subscription) {
+    /// All objects at these keys now, and every change after.
+    pub fn snapshot_and_subscribe(self: &Arc<Self>, keys: Keys) -> (Snapshot, Subscription) {
         let mut state = self.state.write();
-        let end = prefix_end(&prefix);
+        let end = prefix_end(&keys.prefix);
         let range = state
             .objects
-            .range::<[u8], _>((Bound::Included(prefix.as_ref()), Bound::Excluded(end.as_ref())));
-        let items = range.map(|(key, object)| (key.clone(), Arc::clone(object))).collect();
-        let subscription = self.attach(&mut state, prefix, VecDeque::new());
+            .range::<[u8], _>((Bound::Included(keys.prefix.as_ref()), Bound::Excluded(end.as_ref())));
+        let items = range
+            .filter(|(key, _)| keys.contain(key))
+            .map(|(key, object)| (key.clone(), Arc::clone(object)))
+            .collect();
+        let subscription = self.attach(&mut state, keys, VecDeque::new());
         (
             Snapshot {
                 items,
@@ -311,10 +314,10 @@ impl Table {
         )
     }
 
-    fn attach(self: &Arc<Self>, state: &mut State, prefix: Bytes, backlog: VecDeque<Arc<Change>>) -> Subscription {
+    fn attach(self: &Arc<Self>, state: &mut State, keys: Keys, backlog: VecDeque<Arc<Change>>) -> Subscription {
         let id = state.next_watcher;
         state.next_watcher += 1;
-        let (watcher, feed) = Watcher::new(id, prefix);
+        let (watcher, feed) = Watcher::new(id, keys);
         state.watchers.push(watcher);
         let revision = state.changed.max(self.reached.load(Ordering::Acquire));
         Subscription {
@@ -394,9 +397,19 @@ pub struct Cache {
     tables: HashMap<&'static str, Arc<Table>>,
     reached: Arc<AtomicU64>,
     published: watch::Sender<Revision>,
+    early: Mutex<Early>,
     hooks: Vec<Hook>,
     /// The store is going to be closed: its watch ends, and that is no failure.
     ended: AtomicBool,
+}
+
+/// What this server wrote itself and the store's watch has not told yet. Who holds it takes changes over: one at a time.
+#[derive(Debug, Default)]
+struct Early {
+    /// By revision: those whose turn has not come, since something before them is not known yet.
+    writes: BTreeMap<Revision, (&'static str, Applied)>,
+    /// Everything is read anew, as of a revision that may be before these.
+    on_hold: bool,
 }
 
 impl std::fmt::Debug for Cache {
@@ -432,6 +445,7 @@ impl Cache {
             tables,
             reached,
             published: watch::Sender::new(0),
+            early: Mutex::default(),
             hooks,
             ended: AtomicBool::new(false),
         });
@@ -568,13 +582,45 @@ impl Cache {
         self.store.watch(self.root.clone(), prefix_end(&self.root), after).await
     }
 
+    /// Takes over what this server has written itself as soon as everything before it is known, which the store says by
+    /// counting: revisions grow by one a transaction. When its watch tells the same, that is left out.
+    pub fn wrote(&self, storage: &'static str, key: Bytes, revision: Revision, object: Option<Arc<Object>>) {
+        let mut early = self.early.lock();
+        if early.writes.len() < EARLY {
+            let applied = Applied { key, revision, object };
+            early.writes.insert(revision, (storage, applied));
+        }
+        self.take_early(&mut early);
+    }
+
+    fn take_early(&self, early: &mut Early) {
+        let mut reached = self.reached();
+        while let Some(first) = early.writes.first_entry() {
+            if *first.key() <= reached {
+                first.remove();
+                continue;
+            }
+            if early.on_hold || *first.key() > reached + 1 {
+                return;
+            }
+            let (revision, (storage, applied)) = first.remove_entry();
+            if let Some(table) = self.table(storage) {
+                self.tell(storage, &table.apply(vec![applied]));
+            }
+            self.publish(revision);
+            reached = revision;
+        }
+    }
+
+    /// Takes over what the store tells.
     fn take(&self, watched: Watched) {
         let (events, revision) = match watched {
             Watched::Events { events, revision } => (events, revision),
             Watched::Progress(revision) => (Vec::new(), revision),
         };
+        let known = self.reached();
         let mut by_table: Vec<(&'static str, &Arc<Table>, Vec<Applied>)> = Vec::new();
-        for event in events {
+        for event in events.into_iter().filter(|event| event.revision() > known) {
             let Some((storage, table)) = self.place_of(event.key()) else {
                 continue;
             };
@@ -594,10 +640,24 @@ impl Cache {
                 None => by_table.push((storage, table, vec![applied])),
             }
         }
-        for (storage, table, changes) in by_table {
+        let mut early = self.early.lock();
+        let known = self.reached();
+        for (storage, table, mut changes) in by_table {
+            changes.retain(|change| change.revision > known);
             self.tell(storage, &table.apply(changes));
         }
         self.publish(revision);
+        self.take_early(&mut early);
+    }
+
+    /// Reads everything anew, as of now. What is written meanwhile waits until that is in place.
+    async fn read_anew(&self) -> store::Result<Revision> {
+        self.early.lock().on_hold = true;
+        let reached = self.read_all(self.store.revision().await?).await?;
+        let mut early = self.early.lock();
+        early.on_hold = false;
+        self.take_early(&mut early);
+        Ok(reached)
     }
 
     fn hooks(&self, storage: &'static str) -> impl Iterator<Item = &Hook> {
@@ -614,7 +674,11 @@ impl Cache {
 
     fn publish(&self, revision: Revision) {
         self.reached.fetch_max(revision, Ordering::AcqRel);
-        self.published.send_replace(revision);
+        self.published.send_if_modified(|published| {
+            let is_news = *published < revision;
+            *published = revision.max(*published);
+            is_news
+        });
     }
 
     /// What a stored value says; `None`, and a line in the log, if it is no object or can't be decrypted.
@@ -727,7 +791,7 @@ async fn follow(cache: Weak<Cache>, mut watched: Stream) {
 async fn take_up(cache: &Cache, from_scratch: bool) -> store::Result<Stream> {
     let mut from = cache.reached();
     if from_scratch {
-        from = cache.read_all(cache.store.revision().await?).await?;
+        from = cache.read_anew().await?;
     }
     cache.watch(from).await
 }
@@ -773,6 +837,8 @@ pub fn status_of(error: &store::Error) -> Status {
 
 #[cfg(test)]
 mod tests {
+    use kubetrust_store::embedded::{Embedded, Options};
+
     use super::*;
 
     #[test]
@@ -805,19 +871,144 @@ mod tests {
         assert!(later.and(vec![large(3), large(4)], 4).is_none());
     }
 
+    /// A cache of config maps over a real store that nobody writes to.
+    async fn cache(folder: &std::path::Path) -> Arc<Cache> {
+        let store = Arc::new(Embedded::open(folder, Options::default()).unwrap());
+        Cache::load(store, Arc::default(), "/registry/".into(), ["configmaps"], Vec::new())
+            .await
+            .unwrap()
+    }
+
+    fn key(name: &str) -> Bytes {
+        format!("/registry/configmaps/default/{name}").into()
+    }
+
+    fn text(said: &str) -> String {
+        format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{}},"data":{{"said":"{said}"}}}}"#)
+    }
+
+    /// What the server wrote itself: a name is its revision's.
+    fn write(cache: &Cache, revision: Revision) {
+        let object = Object::from_stored(text("written").as_bytes(), revision).map(Arc::new);
+        cache.wrote("configmaps", key(&revision.to_string()), revision, object);
+    }
+
+    /// What the store tells of the same names.
+    fn tell(cache: &Cache, revisions: std::ops::RangeInclusive<Revision>) {
+        let event = |revision: Revision| {
+            Event::Put(KeyValue {
+                key: key(&revision.to_string()),
+                value: text("told").into(),
+                created: revision,
+                modified: revision,
+                version: 1,
+                lease: None,
+            })
+        };
+        let revision = *revisions.end();
+        let events = revisions.map(event).collect();
+        cache.take(Watched::Events { events, revision });
+    }
+
+    /// What happens, after a revision, and how many more revisions are shown then.
+    type Step = (&'static str, fn(&Cache, Revision), Revision);
+
+    #[tokio::test]
+    async fn own_writes_are_shown_in_their_turn_and_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = cache(folder.path()).await;
+        let (table, from) = (cache.table("configmaps").unwrap(), cache.reached());
+        let mut watch = table
+            .subscribe(Keys::with_prefix("/registry/configmaps/"), from)
+            .unwrap();
+        let steps: [Step; 8] = [
+            ("one is missing before it", |cache, from| write(cache, from + 2), 0),
+            ("and is there", |cache, from| write(cache, from + 1), 2),
+            ("both are told again", |cache, from| tell(cache, from + 1..=from + 2), 2),
+            ("two are missing before it", |cache, from| write(cache, from + 5), 2),
+            (
+                "another server's are told",
+                |cache, from| tell(cache, from + 3..=from + 4),
+                5,
+            ),
+            (
+                "old ones are told again",
+                |cache, from| tell(cache, from + 1..=from + 4),
+                5,
+            ),
+            ("one that was told first", |cache, from| write(cache, from + 4), 5),
+            (
+                "one that is removed",
+                |cache, from| cache.wrote("configmaps", key(&(from + 1).to_string()), from + 6, None),
+                6,
+            ),
+        ];
+        for (what, step, shown) in steps {
+            step(&cache, from);
+            assert_eq!(cache.reached() - from, shown, "{what}");
+            // Who waits is told no older one afterwards.
+            assert_eq!(*cache.published.borrow(), cache.reached(), "{what}");
+        }
+        assert!(cache.early.lock().writes.is_empty());
+        let mut told = Vec::new();
+        while !watch.feed.is_empty() {
+            let change = watch.feed.recv().await.unwrap();
+            let said = change.object.value()["data"]["said"].as_str().unwrap().to_owned();
+            told.push((change.object.revision - from, change.kind.name(), said));
+        }
+        let told: Vec<_> = told
+            .iter()
+            .map(|(revision, kind, said)| (*revision, *kind, said.as_str()))
+            .collect();
+        let want = [
+            (1, "ADDED", "written"),
+            (2, "ADDED", "written"),
+            (3, "ADDED", "told"),
+            (4, "ADDED", "told"),
+            (5, "ADDED", "written"),
+            (6, "DELETED", "written"),
+        ];
+        assert_eq!(told, want);
+    }
+
+    #[tokio::test]
+    async fn what_is_written_while_everything_is_read_anew_is_shown_after_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = cache(folder.path()).await;
+        let (table, from) = (cache.table("configmaps").unwrap(), cache.reached());
+        cache.early.lock().on_hold = true;
+        write(&cache, from + 1);
+        assert_eq!((cache.reached(), table.len()), (from, 0));
+        // The store is read as of before the write.
+        assert_eq!(cache.read_anew().await.unwrap(), from);
+        assert_eq!((cache.reached(), table.len()), (from + 1, 1));
+    }
+
+    #[tokio::test]
+    async fn so_many_own_writes_wait_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = cache(folder.path()).await;
+        let (first, many) = (cache.reached() + 2, EARLY as Revision);
+        for revision in first..first + 2 * many {
+            write(&cache, revision);
+        }
+        tell(&cache, first - 1..=first - 1);
+        assert_eq!(cache.reached(), first + many - 1);
+        tell(&cache, first..=first + 2 * many);
+        assert_eq!(cache.reached(), first + 2 * many);
+    }
+
     #[test]
     fn a_watch_that_ended_over_a_gap_is_caught_up_with_nothing() {
         let reached = Arc::new(AtomicU64::new(7));
         let table = Arc::new(Table::new("/registry/pods/".into(), Arc::clone(&reached)));
-        let watch = table.subscribe("/registry/pods/".into(), 7).unwrap();
+        let pods = || Keys::with_prefix("/registry/pods/");
+        let watch = table.subscribe(pods(), 7).unwrap();
         assert_eq!(watch.caught_up(), Some(7));
         table.replace(BTreeMap::new(), 20);
         reached.store(20, Ordering::Release);
         assert_eq!(watch.caught_up(), None);
-        assert_eq!(table.subscribe("/registry/pods/".into(), 7).err().unwrap().code, 410);
-        assert_eq!(
-            table.subscribe("/registry/pods/".into(), 20).unwrap().caught_up(),
-            Some(20)
-        );
+        assert_eq!(table.subscribe(pods(), 7).err().unwrap().code, 410);
+        assert_eq!(table.subscribe(pods(), 20).unwrap().caught_up(), Some(20));
     }
 }

@@ -60,18 +60,47 @@ impl Ring {
     }
 }
 
+/// Which keys of a table somebody watches.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// How they begin.
+    pub prefix: Bytes,
+    /// Only the objects of this name, in whatever namespace.
+    pub name: Option<&'static str>,
+}
+
+impl Keys {
+    /// All that begin so.
+    pub fn with_prefix(prefix: impl Into<Bytes>) -> Self {
+        Self {
+            prefix: prefix.into(),
+            name: None,
+        }
+    }
+
+    /// Whether this is one of them.
+    #[must_use]
+    pub fn contain(&self, key: &[u8]) -> bool {
+        let is_named = |name: &str| {
+            let rest = key.strip_suffix(name.as_bytes());
+            rest.is_some_and(|rest| rest.ends_with(b"/"))
+        };
+        key.starts_with(&self.prefix) && self.name.is_none_or(is_named)
+    }
+}
+
 /// Where a watcher is told what happens.
 #[derive(Debug)]
 pub(super) struct Watcher {
     pub(super) id: u64,
-    /// Only changes of keys with this prefix.
-    prefix: Bytes,
+    /// Only changes of these.
+    keys: Keys,
     sender: mpsc::Sender<Arc<Change>>,
     waiting: Arc<AtomicUsize>,
 }
 
 impl Watcher {
-    pub(super) fn new(id: u64, prefix: Bytes) -> (Self, Feed) {
+    pub(super) fn new(id: u64, keys: Keys) -> (Self, Feed) {
         let (sender, receiver) = mpsc::channel(WATCHER_QUEUE);
         let waiting = Arc::default();
         let feed = Feed {
@@ -80,7 +109,7 @@ impl Watcher {
         };
         let watcher = Self {
             id,
-            prefix,
+            keys,
             sender,
             waiting,
         };
@@ -89,7 +118,7 @@ impl Watcher {
 
     /// `false` where it does not read, or is gone.
     pub(super) fn tell(&self, change: &Arc<Change>) -> bool {
-        if !change.key.starts_with(&self.prefix) {
+        if !self.keys.contain(&change.key) {
             return true;
         }
         let waiting = self.waiting.fetch_add(change.size(), Ordering::Relaxed) + change.size();
@@ -200,19 +229,19 @@ mod tests {
             let fits = WATCHER_QUEUE.min(WATCHER_BYTES / change(1, bytes).size());
             assert!(fits < count, "{bound}");
             let change = change(1, bytes);
-            let (watcher, mut feed) = Watcher::new(0, "/registry/configmaps/".into());
+            let (watcher, mut feed) = Watcher::new(0, Keys::with_prefix("/registry/configmaps/"));
             let told = (0..count).take_while(|_| watcher.tell(&change)).count();
             assert_eq!(told, fits, "{bound}");
 
             // One that reads is told everything.
-            let (watcher, mut reading) = Watcher::new(0, "/registry/configmaps/".into());
+            let (watcher, mut reading) = Watcher::new(0, Keys::with_prefix("/registry/configmaps/"));
             for _ in 0..count {
                 assert!(watcher.tell(&change), "{bound}");
                 reading.recv().await.unwrap();
             }
             assert_eq!(reading.waiting.load(Ordering::Relaxed), 0);
             // What happens to others is no burden.
-            let (watcher, _others) = Watcher::new(0, "/registry/configmaps/b".into());
+            let (watcher, _others) = Watcher::new(0, Keys::with_prefix("/registry/configmaps/b"));
             assert!((0..count).all(|_| watcher.tell(&change)), "{bound}");
             feed.drain();
             assert!(feed.is_empty());

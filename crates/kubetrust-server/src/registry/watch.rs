@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::Registry;
 use super::cache::{Change, Kind, Subscription, Table};
+use super::events::Keys;
 use super::object::Object;
 use super::options::{ListOptions, Shows};
 use super::select::Selection;
@@ -68,7 +69,7 @@ impl Registry {
             prefix.extend_from_slice(target.name.as_bytes());
         }
         let begin = |table: &Arc<Table>, initial: bool| {
-            let (snapshot, subscription) = table.snapshot_and_subscribe(prefix.clone().into());
+            let (snapshot, subscription) = table.snapshot_and_subscribe(Keys::with_prefix(prefix.clone()));
             let objects = snapshot.items.into_iter().map(|(_, object)| object);
             let objects: VecDeque<_> = if initial {
                 objects.filter(|object| selection.has(object)).collect()
@@ -93,7 +94,10 @@ impl Registry {
             Shows::Any => begin(&table, true),
             Shows::NotOlderThan(revision) | Shows::Exactly(revision) => {
                 self.cache.wait_for(revision).await?;
-                (VecDeque::new(), table.subscribe(prefix.clone().into(), revision)?)
+                (
+                    VecDeque::new(),
+                    table.subscribe(Keys::with_prefix(prefix.clone()), revision)?,
+                )
             }
         };
         let now = Instant::now();

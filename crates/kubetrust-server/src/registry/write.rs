@@ -71,12 +71,17 @@ impl Registry {
         let key = self.key(target);
         let value = self.cache.seal(target.resource.storage, &key, plain.clone())?;
         let change = Change::Put { value, lease: None };
-        match self.commit(target.resource, key, expect, change, with).await? {
+        let alone = with.is_empty();
+        match self.commit(target.resource, key.clone(), expect, change, with).await? {
             Ok(revision) => {
                 let object = Object::from_stored(&plain, revision);
-                Ok(Stored::Done(Arc::new(
-                    object.ok_or_else(|| Status::internal("the object has no metadata"))?,
-                )))
+                let object = Arc::new(object.ok_or_else(|| Status::internal("the object has no metadata"))?);
+                if alone {
+                    self.cache
+                        .wrote(target.resource.storage, key, revision, Some(Arc::clone(&object)));
+                }
+                self.until_shown(revision).await;
+                Ok(Stored::Done(object))
             }
             Err(current) if holds(expect, current) => Ok(Stored::Taken),
             Err(current) => Ok(Stored::Conflict(current)),
@@ -93,8 +98,22 @@ impl Registry {
     ) -> Result<Result<Revision, Option<Revision>>, Status> {
         let key = self.key(target);
         let with = self.release_all(target, object)?;
-        self.commit(target.resource, key, Expect::Modified(expect), Change::Delete, with)
-            .await
+        let (alone, expect) = (with.is_empty(), Expect::Modified(expect));
+        let outcome = self
+            .commit(target.resource, key.clone(), expect, Change::Delete, with)
+            .await?;
+        if let Ok(revision) = outcome {
+            if alone {
+                self.cache.wrote(target.resource.storage, key, revision, None);
+            }
+            self.until_shown(revision).await;
+        }
+        Ok(outcome)
+    }
+
+    /// Whoever is answered finds the write in the cache; it is durable even where this takes too long.
+    async fn until_shown(&self, revision: Revision) {
+        let _ = self.cache.wait_for(revision).await;
     }
 
     /// The write of a new object that the server makes itself, with the status that it gives it.
@@ -144,11 +163,7 @@ impl Registry {
         let outcome = self.store().commit(writes).await;
         self.times.committed(operation, resource, begun.elapsed());
         match outcome.map_err(|error| status_of(&error))? {
-            Outcome::Committed(revision) => {
-                // Whoever was answered finds the write in the cache; it is durable even where this takes too long.
-                let _ = self.cache.wait_for(revision).await;
-                Ok(Ok(revision))
-            }
+            Outcome::Committed(revision) => Ok(Ok(revision)),
             Outcome::Conflict { current, .. } => Ok(Err(current.into_iter().next().flatten().map(|kv| kv.modified))),
         }
     }

@@ -111,6 +111,15 @@ pub struct Etcd {
 
 impl Etcd {
     pub fn start(members: u8) -> Self {
+        Self::start_with(members, false)
+    }
+
+    /// One that keeps what it is told as in production, to be measured.
+    pub fn start_durable(members: u8) -> Self {
+        Self::start_with(members, true)
+    }
+
+    fn start_with(members: u8, fsync: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new(&folder.path().join("ca"));
         let network = Loopback::reserve();
@@ -145,6 +154,7 @@ impl Etcd {
                 name,
                 arguments: arguments.to_vec(),
                 environment: Vec::new(),
+                fsync,
             }
         };
         let (certificate, key) = authority.pair("client", "DNS:client");

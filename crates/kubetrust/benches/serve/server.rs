@@ -91,6 +91,7 @@ impl Setup {
             arguments: printed_flags(&self.folder.path().join("cluster"), "etcd"),
             environment: Vec::new(),
             data_dir: self.folder.path().join("etcd"),
+            fsync: true,
         };
         let client = peer::Client {
             endpoints: vec![self.flag("--etcd-servers=").to_owned()],

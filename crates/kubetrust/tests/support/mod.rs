@@ -72,6 +72,7 @@ impl Cluster {
             arguments: self.flags("etcd", host),
             environment: Vec::new(),
             data_dir: self.beside().join("data").join(host),
+            fsync: false,
         }
     }
 

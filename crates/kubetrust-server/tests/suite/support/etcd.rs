@@ -49,6 +49,7 @@ impl Etcd {
             arguments: arguments.to_vec(),
             environment: Vec::new(),
             data_dir: of.folder.path().join("etcd-data"),
+            fsync: false,
         };
         let files = Files {
             cafile: Some(pki.join("ca.crt")),
