@@ -82,7 +82,7 @@ pub struct Write {
 /// How a transaction ended.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// All checks held, and all changes happened at this one revision.
+    /// All checks held, and all changes happened at this one revision; the newest one, where nothing was to be changed.
     Committed(Revision),
     /// A check failed and nothing happened. The current state of each key, in the order of the writes.
     Conflict {
@@ -221,9 +221,9 @@ pub enum Watched {
 
 /// Where objects are kept.
 ///
-/// Promises: a committed write is durable before its future is ready; revisions grow by one a transaction; a watch
-/// from a revision has every later change of its range once and in order; a read without a revision sees every write
-/// that was acknowledged before it began.
+/// Promises: a committed write is durable before its future is ready; revisions grow by one a transaction that
+/// changes something; a watch from a revision has every later change of its range once and in order; a read without a
+/// revision sees every write that was acknowledged before it began.
 pub trait Store: Send + Sync + 'static {
     /// One key, now.
     fn get<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<(Option<KeyValue>, Revision)>>;

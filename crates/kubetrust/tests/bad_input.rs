@@ -609,7 +609,11 @@ fn unprivileged(cluster: &Cluster, arguments: &[&str]) -> Command {
     let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     let binary = cluster.beside().join("kubetrust");
     if !binary.exists() {
-        fs::copy(env!("CARGO_BIN_EXE_kubetrust"), &binary).unwrap();
+        // Copied by another process: what one thread holds open for writing, a program that another starts holds open too,
+        // and what is open for writing can't be run.
+        let mut copy = Command::new("cp");
+        copy.arg(env!("CARGO_BIN_EXE_kubetrust")).arg(&binary);
+        assert!(copy.status().unwrap().success());
         open(&binary);
         open(cluster.beside());
     }

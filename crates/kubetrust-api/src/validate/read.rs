@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 /// The value at a JSON pointer; null is none. The fields that are read have no `~` and no `/` in their names, which
 /// pointers would have to escape.
 pub fn get<'a>(object: &'a Value, pointer: &str) -> Option<&'a Value> {
+    debug_assert!(pointer.is_empty() || pointer.starts_with('/'), "{pointer}");
     let mut names = pointer.split('/').skip(1);
     let found = names.try_fold(object, |at, name| at.as_object()?.get(name));
     found.filter(|value| !value.is_null())

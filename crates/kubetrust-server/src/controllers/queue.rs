@@ -108,7 +108,7 @@ impl Queue {
     /// What is to be told next; `None` when the server stops.
     pub async fn next(&mut self) -> Option<Told> {
         loop {
-            // Much may be passed over without a wait; others want to run too.
+            // Much may be told without a wait; others want to run too.
             tokio::task::consume_budget().await;
             if *self.stop.borrow() {
                 return None;

@@ -1,4 +1,5 @@
-//! The watch cache: every stored object in memory, kept current by one watch of the store.
+//! The watch cache: every stored object in memory, kept current by one watch of the store, and ahead of it by what this
+//! server writes itself.
 //!
 //! Reads are consistent because they wait until the cache has reached the store's newest revision. Watches are fed
 //! from a ring of recent events per resource; a watcher that does not read is dropped, never waited for.
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinError;
 use tracing::{error, warn};
 
+use super::early::Early;
 use super::events::{Feed, Keys, Ring, Watcher};
 use super::object::Object;
 use super::values::Values;
@@ -31,8 +33,6 @@ const REPLAY: Revision = 10_000;
 const REPLAY_BYTES: usize = 64 << 20;
 /// Keys that are read from the store at once.
 const PAGE: usize = 1_024;
-/// Most own writes that wait until it is their turn; others are taken when the store tells them.
-const EARLY: usize = 1_024;
 /// How long to wait before the store is watched again after it failed.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -129,12 +129,19 @@ struct State {
     next_watcher: u64,
 }
 
-/// A change as the store reports it: the object, or its absence, at a revision.
+/// A change as the store reports it, or as it was written: the object, or its absence, at a revision.
 #[derive(Debug)]
-struct Applied {
-    key: Bytes,
-    revision: Revision,
-    object: Option<Arc<Object>>,
+pub(super) struct Applied {
+    pub(super) key: Bytes,
+    pub(super) revision: Revision,
+    pub(super) object: Option<Arc<Object>>,
+}
+
+impl Applied {
+    /// Bytes that it holds, about.
+    pub(super) fn size(&self) -> usize {
+        size_of::<Self>() + self.key.len() + self.object.as_ref().map_or(0, |object| object.json.len())
+    }
 }
 
 impl State {
@@ -403,15 +410,6 @@ pub struct Cache {
     ended: AtomicBool,
 }
 
-/// What this server wrote itself and the store's watch has not told yet. Who holds it takes changes over: one at a time.
-#[derive(Debug, Default)]
-struct Early {
-    /// By revision: those whose turn has not come, since something before them is not known yet.
-    writes: BTreeMap<Revision, (&'static str, Applied)>,
-    /// Everything is read anew, as of a revision that may be before these.
-    on_hold: bool,
-}
-
 impl std::fmt::Debug for Cache {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
@@ -582,33 +580,24 @@ impl Cache {
         self.store.watch(self.root.clone(), prefix_end(&self.root), after).await
     }
 
-    /// Takes over what this server has written itself as soon as everything before it is known, which the store says by
-    /// counting: revisions grow by one a transaction. When its watch tells the same, that is left out.
+    /// Takes over what this server has written itself, as soon as everything before it is known. When the store's watch
+    /// tells it too, that is left out.
+    ///
+    /// The revision has to be this change's own, with nothing else in its transaction: a part would be shown of what
+    /// belongs together, and the rest left out.
     pub fn wrote(&self, storage: &'static str, key: Bytes, revision: Revision, object: Option<Arc<Object>>) {
         let mut early = self.early.lock();
-        if early.writes.len() < EARLY {
-            let applied = Applied { key, revision, object };
-            early.writes.insert(revision, (storage, applied));
-        }
+        early.put(storage, Applied { key, revision, object });
         self.take_early(&mut early);
     }
 
     fn take_early(&self, early: &mut Early) {
-        let mut reached = self.reached();
-        while let Some(first) = early.writes.first_entry() {
-            if *first.key() <= reached {
-                first.remove();
-                continue;
-            }
-            if early.on_hold || *first.key() > reached + 1 {
-                return;
-            }
-            let (revision, (storage, applied)) = first.remove_entry();
+        while let Some((storage, write)) = early.after(self.reached()) {
+            let revision = write.revision;
             if let Some(table) = self.table(storage) {
-                self.tell(storage, &table.apply(vec![applied]));
+                self.tell(storage, &table.apply(vec![write]));
             }
             self.publish(revision);
-            reached = revision;
         }
     }
 
@@ -618,9 +607,10 @@ impl Cache {
             Watched::Events { events, revision } => (events, revision),
             Watched::Progress(revision) => (Vec::new(), revision),
         };
-        let known = self.reached();
+        // What is shown already is not even decrypted.
+        let shown = self.reached();
         let mut by_table: Vec<(&'static str, &Arc<Table>, Vec<Applied>)> = Vec::new();
-        for event in events.into_iter().filter(|event| event.revision() > known) {
+        for event in events.into_iter().filter(|event| event.revision() > shown) {
             let Some((storage, table)) = self.place_of(event.key()) else {
                 continue;
             };
@@ -641,9 +631,9 @@ impl Cache {
             }
         }
         let mut early = self.early.lock();
-        let known = self.reached();
+        let shown = self.reached();
         for (storage, table, mut changes) in by_table {
-            changes.retain(|change| change.revision > known);
+            changes.retain(|change| change.revision > shown);
             self.tell(storage, &table.apply(changes));
         }
         self.publish(revision);
@@ -872,11 +862,11 @@ mod tests {
     }
 
     /// A cache of config maps over a real store that nobody writes to.
-    async fn cache(folder: &std::path::Path) -> Arc<Cache> {
+    async fn cache(folder: &std::path::Path) -> (Arc<Cache>, Arc<Embedded>) {
         let store = Arc::new(Embedded::open(folder, Options::default()).unwrap());
-        Cache::load(store, Arc::default(), "/registry/".into(), ["configmaps"], Vec::new())
-            .await
-            .unwrap()
+        let (of, root) = (Arc::clone(&store), Bytes::from_static(b"/registry/"));
+        let cache = Cache::load(of, Arc::default(), root, ["configmaps"], Vec::new());
+        (cache.await.unwrap(), store)
     }
 
     fn key(name: &str) -> Bytes {
@@ -916,7 +906,7 @@ mod tests {
     #[tokio::test]
     async fn own_writes_are_shown_in_their_turn_and_once() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = cache(folder.path()).await;
+        let (cache, _store) = cache(folder.path()).await;
         let (table, from) = (cache.table("configmaps").unwrap(), cache.reached());
         let mut watch = table
             .subscribe(Keys::with_prefix("/registry/configmaps/"), from)
@@ -949,7 +939,6 @@ mod tests {
             // Who waits is told no older one afterwards.
             assert_eq!(*cache.published.borrow(), cache.reached(), "{what}");
         }
-        assert!(cache.early.lock().writes.is_empty());
         let mut told = Vec::new();
         while !watch.feed.is_empty() {
             let change = watch.feed.recv().await.unwrap();
@@ -974,7 +963,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_written_while_everything_is_read_anew_is_shown_after_that() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = cache(folder.path()).await;
+        let (cache, _store) = cache(folder.path()).await;
         let (table, from) = (cache.table("configmaps").unwrap(), cache.reached());
         cache.early.lock().on_hold = true;
         write(&cache, from + 1);
@@ -985,17 +974,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn so_many_own_writes_wait_and_no_more() {
+    async fn after_a_read_that_failed_nothing_is_shown_until_one_succeeds() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = cache(folder.path()).await;
-        let (first, many) = (cache.reached() + 2, EARLY as Revision);
-        for revision in first..first + 2 * many {
-            write(&cache, revision);
-        }
-        tell(&cache, first - 1..=first - 1);
-        assert_eq!(cache.reached(), first + many - 1);
-        tell(&cache, first..=first + 2 * many);
-        assert_eq!(cache.reached(), first + 2 * many);
+        let (cache, store) = cache(folder.path()).await;
+        let (table, from) = (cache.table("configmaps").unwrap(), cache.reached());
+        store.close();
+        cache.read_anew().await.unwrap_err();
+        write(&cache, from + 1);
+        assert_eq!((cache.reached(), table.len()), (from, 0));
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod continue_token;
 pub mod convert;
 pub mod create;
 pub mod delete;
+mod early;
 pub(crate) mod events;
 pub mod list;
 pub mod object;

@@ -71,6 +71,7 @@ impl Registry {
         let key = self.key(target);
         let value = self.cache.seal(target.resource.storage, &key, plain.clone())?;
         let change = Change::Put { value, lease: None };
+        // Nothing is shown in part.
         let alone = with.is_empty();
         match self.commit(target.resource, key.clone(), expect, change, with).await? {
             Ok(revision) => {
