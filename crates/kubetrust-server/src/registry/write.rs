@@ -71,17 +71,12 @@ impl Registry {
         let key = self.key(target);
         let value = self.cache.seal(target.resource.storage, &key, plain.clone())?;
         let change = Change::Put { value, lease: None };
-        // Nothing is shown in part.
         let alone = with.is_empty();
         match self.commit(target.resource, key.clone(), expect, change, with).await? {
             Ok(revision) => {
                 let object = Object::from_stored(&plain, revision);
                 let object = Arc::new(object.ok_or_else(|| Status::internal("the object has no metadata"))?);
-                if alone {
-                    self.cache
-                        .wrote(target.resource.storage, key, revision, Some(Arc::clone(&object)));
-                }
-                self.until_shown(revision).await;
+                self.show(target, key, revision, Some(Arc::clone(&object)), alone).await;
                 Ok(Stored::Done(object))
             }
             Err(current) if holds(expect, current) => Ok(Stored::Taken),
@@ -104,16 +99,17 @@ impl Registry {
             .commit(target.resource, key.clone(), expect, Change::Delete, with)
             .await?;
         if let Ok(revision) = outcome {
-            if alone {
-                self.cache.wrote(target.resource.storage, key, revision, None);
-            }
-            self.until_shown(revision).await;
+            self.show(target, key, revision, None, alone).await;
         }
         Ok(outcome)
     }
 
-    /// Whoever is answered finds the write in the cache; it is durable even where this takes too long.
-    async fn until_shown(&self, revision: Revision) {
+    /// Whoever is answered finds the write in the cache; it is durable even where this takes too long. What was not alone
+    /// in its transaction is not shown in part: the store tells all of it.
+    async fn show(&self, target: &Target, key: Bytes, revision: Revision, object: Option<Arc<Object>>, alone: bool) {
+        if alone {
+            self.cache.wrote(target.resource.storage, key, revision, object);
+        }
         let _ = self.cache.wait_for(revision).await;
     }
 
