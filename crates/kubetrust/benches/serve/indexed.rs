@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::runtime::Builder;
 
 use super::load::Load;
 
@@ -46,11 +47,22 @@ pub enum Asked<'a> {
     /// The object at the path.
     Get,
     /// That an object is created: the one of each number.
-    Create(&'a dyn Fn(usize) -> Bytes),
+    Create(&'a (dyn Fn(usize) -> Bytes + Sync)),
 }
 
 /// Requests answered, so many at once on one connection, and how many a second that is.
-pub async fn run(load: &Load, asked: Asked<'_>, path: &str, streams: usize, time: Duration) -> (usize, f64) {
+///
+/// By a thread with a runtime of its own, which waits for the connection itself: of a runtime with several threads, one
+/// would wait, and wake another for every answer.
+pub fn run(load: &Load, asked: Asked<'_>, path: &str, streams: usize, time: Duration) -> (usize, f64) {
+    let whole = || {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(ask(load, asked, path, streams, time))
+    };
+    std::thread::scope(|scope| scope.spawn(whole).join().unwrap())
+}
+
+async fn ask(load: &Load, asked: Asked<'_>, path: &str, streams: usize, time: Duration) -> (usize, f64) {
     let mut connection = load.stream().await;
     let mut out = PREFACE.to_vec();
     let mut settings = INITIAL_WINDOW_SIZE.to_be_bytes().to_vec();

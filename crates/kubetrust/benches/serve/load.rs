@@ -165,7 +165,7 @@ impl Load {
         let done = Arc::new(AtomicUsize::new(0));
         let begun = Instant::now();
         let tasks: Vec<_> = match mode {
-            Mode::Indexed(count) => return indexed::run(self, Asked::Get, path, count, time).await.1,
+            Mode::Indexed(count) => return indexed::run(self, Asked::Get, path, count, time).1,
             Mode::Streams(count) => {
                 let sender = self.connect().await;
                 (0..count)
@@ -215,19 +215,19 @@ impl Load {
 
     /// Creates per second, and how large the objects are.
     pub async fn creates(&self, writers: usize, time: Duration, round: usize) -> (f64, usize) {
-        let (done, rate) = self.created(writers, time, round).await;
+        let (done, rate) = self.created(writers, time, round);
         assert_eq!(self.count(&format!("r{round}-")).await, done);
         (rate, object(round, 0).len() + 120)
     }
 
     /// The same requests, to a server that does not list what it has stored.
-    pub async fn posts(&self, writers: usize, time: Duration, round: usize) -> f64 {
-        self.created(writers, time, round).await.1
+    pub fn posts(&self, writers: usize, time: Duration, round: usize) -> f64 {
+        self.created(writers, time, round).1
     }
 
-    async fn created(&self, writers: usize, time: Duration, round: usize) -> (usize, f64) {
+    fn created(&self, writers: usize, time: Duration, round: usize) -> (usize, f64) {
         let object = |number| object(round, number);
-        indexed::run(self, Asked::Create(&object), CONFIG_MAPS, writers, time).await
+        indexed::run(self, Asked::Create(&object), CONFIG_MAPS, writers, time)
     }
 
     /// How many objects have names that begin so.

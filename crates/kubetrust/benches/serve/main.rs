@@ -205,7 +205,7 @@ async fn writes_on_etcd(setup: &Setup) {
         watch.abort();
         let bare = bare::Bare::start_on_etcd(setup);
         let client = Load::new(setup, bare.address, Some("admin"), None);
-        passed.push(client.posts(WRITERS, ROUND, round).await);
+        passed.push(client.posts(WRITERS, ROUND, round));
     }
     drop(etcd);
     let [ours, limit, watched, passed] = [measured, limits, watched, passed].map(load::middle);
