@@ -5,6 +5,7 @@
 //! ```
 
 pub mod admission;
+mod aside;
 pub mod audit;
 pub mod bootstrap;
 pub mod chain;

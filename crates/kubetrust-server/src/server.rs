@@ -1,23 +1,26 @@
 //! The API server as a whole: what it holds, and the way of a request through it.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Request};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use kubetrust_api::status::Status;
 use kubetrust_auth::authn::Authenticators;
 use kubetrust_auth::authn::service_account::UsedSecret;
-use kubetrust_auth::authz::Authorizer;
+use kubetrust_auth::authz::{Authorizer, ResourceAttributes};
 use kubetrust_auth::random::uuid;
 use tokio::sync::{mpsc, watch};
 use tracing::{Instrument, error, info_span};
 
 use crate::admission::Admission;
+use crate::aside;
 use crate::audit::{self, Audit, Record};
 use crate::chain::authenticate::authenticate;
 use crate::chain::authorize::authorize;
@@ -34,9 +37,14 @@ use crate::issuer::Issuer;
 use crate::listen::Handler;
 use crate::metrics::{About, Metrics, dry_run};
 use crate::registry::Registry;
+use crate::registry::target::Target;
 
 /// Longest that a request may take which is not long-running (`--request-timeout`).
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+/// A body of more bytes is large. (One whose length its sender does not tell may be.)
+const LARGE: u64 = 64 * 1024;
+/// More objects are many.
+const MANY: usize = 500;
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
 /// A running API server.
@@ -107,6 +115,7 @@ impl ApiServer {
         let about = About::of(&head.method, &info);
         let (counted, dry) = (self.metrics.requests.enter(&info, about), dry_run(&info));
         let gzip = respond::takes_gzip(&head.headers);
+        let is_long = self.may_take_long(&info, &body);
         let received = Box::new(Received {
             head,
             body,
@@ -114,13 +123,25 @@ impl ApiServer {
             connection,
             now: Timestamp::now(),
         });
-        let reply = respond::compress(gzip, self.serve(id, received).await);
+        let reply = aside::when(is_long, pin!(self.serve(id, received))).await;
+        let reply = respond::compress(gzip, reply);
         self.metrics.requests.answered(about, dry, &reply, begun.elapsed());
         reply.map(|body| {
             body.shown_to(move |_| {
                 let _until_it_ends = &counted;
             })
         })
+    }
+
+    /// Whether an answer takes about a millisecond of computing or more: a large body is read, or many objects are looked
+    /// at.
+    fn may_take_long(&self, info: &RequestInfo, body: &Incoming) -> bool {
+        let is_large = body.size_hint().upper().is_none_or(|bytes| bytes > LARGE);
+        let goes_through_many = |asked: &ResourceAttributes| {
+            matches!(asked.verb.as_str(), "list" | "watch" | "deletecollection")
+                && Target::of(asked).is_ok_and(|target| self.registry.count(&target) > MANY)
+        };
+        is_large || info.resource().is_some_and(goes_through_many)
     }
 
     /// Authentication, audit, and the rest of the chain: each step that refuses is recorded.

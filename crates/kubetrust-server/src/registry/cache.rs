@@ -7,6 +7,7 @@
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -24,6 +25,7 @@ use super::early::Early;
 use super::events::{Feed, Keys, Ring, Watcher};
 use super::object::Object;
 use super::values::Values;
+use crate::aside;
 
 /// How long a read waits for the cache to reach the revision that it needs.
 const FRESH: Duration = Duration::from_secs(3);
@@ -643,7 +645,8 @@ impl Cache {
     /// Reads everything anew, as of now. What is written meanwhile waits until that is in place.
     async fn read_anew(&self) -> store::Result<Revision> {
         self.early.lock().on_hold = true;
-        let reached = self.read_all(self.store.revision().await?).await?;
+        let revision = self.store.revision().await?;
+        let reached = aside::when(true, pin!(self.read_all(revision))).await?;
         let mut early = self.early.lock();
         early.on_hold = false;
         self.take_early(&mut early);

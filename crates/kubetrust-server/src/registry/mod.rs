@@ -96,6 +96,11 @@ impl Registry {
             .ok_or_else(Status::no_such_path)
     }
 
+    /// How many objects of the resource there are, in all namespaces.
+    pub fn count(&self, target: &Target) -> usize {
+        self.table(target).map_or(0, |table| table.len())
+    }
+
     /// The key of an object in the store.
     pub fn key(&self, target: &Target) -> Bytes {
         target.key(&self.root)

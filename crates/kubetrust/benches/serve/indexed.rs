@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::runtime::Builder;
 
-use super::load::Load;
+use super::load::{Load, own_runtime};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Frame types (RFC 9113, 6).
@@ -35,6 +34,8 @@ const AUTHORITY: u8 = 1;
 const PATH: u8 = 4;
 const AUTHORIZATION: u8 = 23;
 const CONTENT_TYPE: u8 = 31;
+/// The 28th, as an integer with a prefix of four bits (5.1).
+const CONTENT_LENGTH: [u8; 2] = [0x0f, 28 - 0x0f];
 /// The first of what comes after the static table.
 const FIRST_KEPT: u8 = 62;
 /// What one may send before the server says that it can take more (RFC 9113, 6.9.2).
@@ -55,10 +56,7 @@ pub enum Asked<'a> {
 /// By a thread with a runtime of its own, which waits for the connection itself: of a runtime with several threads, one
 /// would wait, and wake another for every answer.
 pub fn run(load: &Load, asked: Asked<'_>, path: &str, streams: usize, time: Duration) -> (usize, f64) {
-    let whole = || {
-        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(ask(load, asked, path, streams, time))
-    };
+    let whole = || own_runtime().block_on(ask(load, asked, path, streams, time));
     std::thread::scope(|scope| scope.spawn(whole).join().unwrap())
 }
 
@@ -87,7 +85,11 @@ async fn ask(load: &Load, asked: Asked<'_>, path: &str, streams: usize, time: Du
                         let body = object(begins as usize);
                         assert!(window >= body.len(), "the server does not take what is sent");
                         window -= body.len();
-                        frame(&mut out, HEADERS, END_HEADERS, stream, block);
+                        let mut block = block.clone();
+                        // Never the same for long: not kept (RFC 7541, 6.2.2).
+                        block.extend_from_slice(&CONTENT_LENGTH);
+                        string(&mut block, &body.len().to_string());
+                        frame(&mut out, HEADERS, END_HEADERS, stream, &block);
                         frame(&mut out, DATA, END_STREAM, stream, &body);
                     }
                 }

@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
@@ -16,6 +16,7 @@ use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -51,6 +52,8 @@ pub struct Object {
 }
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+/// What kubectl says it takes.
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
 impl Load {
     /// As the user of a kubeconfig, or with a token.
@@ -272,6 +275,49 @@ impl Load {
         self.timed("/").await
     }
 
+    /// How long GETs take, one after the other, while somebody else has the whole list made as kubectl asks for it: the
+    /// shortest first, and how many lists there were.
+    pub async fn beside_lists(&self, time: Duration) -> (Vec<Duration>, usize) {
+        let (load, ended) = (self.clone(), Arc::new(AtomicBool::new(false)));
+        let end = Arc::clone(&ended);
+        let asking = std::thread::spawn(move || {
+            let times = load.one_by_one(time);
+            end.store(true, Ordering::Relaxed);
+            times
+        });
+        let mut sender = self.connect().await;
+        let mut made = 0;
+        while !ended.load(Ordering::Relaxed) {
+            let mut request = self.request(Method::GET, CONFIG_MAPS, Bytes::new());
+            let headers = [("accept", TABLE), ("accept-encoding", "gzip")];
+            let headers = headers.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            request.headers_mut().extend(headers);
+            sender.ready().await.unwrap();
+            let reply = sender.send_request(request).await.unwrap();
+            assert_eq!(reply.status(), 200);
+            reply.into_body().collect().await.unwrap();
+            made += 1;
+        }
+        (asking.join().unwrap(), made)
+    }
+
+    /// How long GETs of a namespace take, one after the other: the shortest first. In a runtime of its own, so that they
+    /// do not wait for other clients.
+    pub fn one_by_one(&self, time: Duration) -> Vec<Duration> {
+        let asking = async {
+            let mut sender = self.connect().await;
+            let (begun, mut times) = (Instant::now(), Vec::new());
+            while begun.elapsed() < time {
+                let asked = Instant::now();
+                self.get(&mut sender, "/api/v1/namespaces/default").await;
+                times.push(asked.elapsed());
+            }
+            times.sort();
+            times
+        };
+        std::thread::scope(|scope| scope.spawn(|| own_runtime().block_on(asking)).join().unwrap())
+    }
+
     async fn timed(&self, path: &str) -> (Duration, Bytes) {
         let mut sender = self.connect().await;
         let mut times = Vec::new();
@@ -370,6 +416,11 @@ pub fn middle(mut values: Vec<f64>) -> f64 {
 /// The object of a number, as it is sent.
 fn object(round: usize, number: usize) -> Bytes {
     config_map(&format!("r{round}-{number}")).to_string().into()
+}
+
+/// A runtime for one thread.
+pub fn own_runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 /// An object of about a KiB.

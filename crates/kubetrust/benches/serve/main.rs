@@ -299,6 +299,18 @@ async fn large() {
         Some(grown / size),
         "<= 2 x its size",
     );
+    let (times, lists) = admin.beside_lists(4 * ROUND).await;
+    let alone = admin.one_by_one(ROUND);
+    for (what, per_mille) in [("99th percentile", 990), ("longest", 1_000)] {
+        let [ours, limit] = [&times, &alone].map(|times| times[(times.len() * per_mille).div_ceil(1_000) - 1]);
+        row(
+            &format!("GET beside {lists} such lists as kubectl asks for, {what}"),
+            &millis(ours),
+            &millis(limit),
+            None,
+            "",
+        );
+    }
     server.end();
     let again = server::median((0..ROUNDS).map(|_| setup.ready_in(Store::Kept)).collect());
     let read = server::median((0..ROUNDS).map(|_| setup.read_store()).collect());
