@@ -7,14 +7,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::{self, SelectAll};
+use futures_util::stream::{self, BoxStream, SelectAll};
+use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use kubetrust_api::meta;
 use kubetrust_api::resource::{Kept, Resource, TABLE};
 use kubetrust_api::status::Status;
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use super::queue::{Queue, Told};
@@ -30,11 +31,13 @@ use crate::registry::target::Target;
 const AGAIN: Duration = Duration::from_millis(200);
 /// How often an object is tried before it is left to its next change.
 const TRIES: usize = 5;
+/// How long what is told is gathered.
+const TOGETHER: Duration = Duration::from_millis(10);
 
 pub(super) async fn run(registry: Registry, stop: watch::Receiver<bool>) {
     // Who depends on whom is known once every table has told all that is there: nothing is done before.
     let mut behind: HashSet<&str> = HashSet::new();
-    let mut tables = SelectAll::new();
+    let mut tables: Tables = SelectAll::new();
     for resource in TABLE
         .iter()
         .filter(|resource| resource.kept == Kept::Stored && resource.plural != "events")
@@ -43,14 +46,15 @@ pub(super) async fn run(registry: Registry, stop: watch::Receiver<bool>) {
             continue;
         }
         let queue = Queue::new(&registry, resource.storage, &stop);
-        tables.push(Box::pin(stream::unfold(queue, move |mut queue| async move {
+        let told = stream::unfold(queue, move |mut queue| async move {
             Some(((resource, queue.next().await?), queue))
-        })));
+        });
+        tables.push(told.boxed());
     }
     let mut has_gap = false;
     let mut undone = Vec::new();
     let mut owners = Owners::default();
-    while let Some((resource, told)) = tables.next().await {
+    while let Some((resource, told)) = next(&mut tables).await {
         match told {
             Told::Change(kind, object) => undone.append(&mut owners.take(resource, kind, &object)),
             Told::Current => {
@@ -73,6 +77,19 @@ pub(super) async fn run(registry: Registry, stop: watch::Receiver<bool>) {
             }
         }
     }
+}
+
+/// What every table tells.
+type Tables = SelectAll<BoxStream<'static, (&'static Resource, Told)>>;
+
+/// The next of what is told. What comes right after other things waits a little: it comes together with what follows then,
+/// and nobody is in a hurry here.
+async fn next(tables: &mut Tables) -> Option<(&'static Resource, Told)> {
+    if let Some(next) = tables.next().now_or_never() {
+        return next;
+    }
+    sleep(TOGETHER).await;
+    tables.next().await
 }
 
 /// An object by where it is.
@@ -219,7 +236,7 @@ async fn attempt(
         match &last {
             Ok(()) => return Ok(()),
             Err(status) if status.code == 404 => return Ok(()),
-            Err(_) => tokio::time::sleep(AGAIN).await,
+            Err(_) => sleep(AGAIN).await,
         }
     }
     last
