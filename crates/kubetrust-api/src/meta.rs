@@ -1,6 +1,7 @@
 //! An object's `metadata`, read and written in place: no copy of the object, no types in between.
 
 use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
 use serde_json::{Map, Value};
 
 /// `metadata`, if the object has one.
@@ -147,7 +148,8 @@ pub fn set_finalizers(object: &mut Value, finalizers: Vec<String>) {
 /// `meta/v1 Time`: RFC 3339 in UTC, whole seconds.
 #[must_use]
 pub fn time(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    const SECONDS: DateTimePrinter = DateTimePrinter::new().precision(Some(0));
+    SECONDS.timestamp_to_string(&at)
 }
 
 /// `meta/v1 MicroTime`: RFC 3339 in UTC, six digits of a second.

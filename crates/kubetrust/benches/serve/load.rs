@@ -52,6 +52,8 @@ pub struct Object {
 }
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+/// What stands in an object where its name will.
+const NAME: &str = "(name)";
 /// What kubectl says it takes.
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
@@ -220,7 +222,7 @@ impl Load {
     pub async fn creates(&self, writers: usize, time: Duration, round: usize) -> (f64, usize) {
         let (done, rate) = self.created(writers, time, round);
         assert_eq!(self.count(&format!("r{round}-")).await, done);
-        (rate, object(round, 0).len() + 120)
+        (rate, objects(round)(0).len() + 120)
     }
 
     /// The same requests, to a server that does not list what it has stored.
@@ -229,8 +231,7 @@ impl Load {
     }
 
     fn created(&self, writers: usize, time: Duration, round: usize) -> (usize, f64) {
-        let object = |number| object(round, number);
-        indexed::run(self, Asked::Create(&object), CONFIG_MAPS, writers, time)
+        indexed::run(self, Asked::Create(&objects(round)), CONFIG_MAPS, writers, time)
     }
 
     /// How many objects have names that begin so.
@@ -413,9 +414,12 @@ pub fn middle(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// The object of a number, as it is sent.
-fn object(round: usize, number: usize) -> Bytes {
-    config_map(&format!("r{round}-{number}")).to_string().into()
+/// The objects of a round by their numbers, as they are sent.
+fn objects(round: usize) -> impl Fn(usize) -> Bytes {
+    let whole = config_map(NAME).to_string();
+    let (before, after) = whole.split_once(NAME).unwrap();
+    let (before, after) = (before.to_owned(), after.to_owned());
+    move |number| format!("{before}r{round}-{number}{after}").into()
 }
 
 /// A runtime for one thread.
