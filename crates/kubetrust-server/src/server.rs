@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Request};
-use http_body::Body as _;
+use http_body::{Body as _, SizeHint};
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use kubetrust_api::status::Status;
@@ -115,7 +115,7 @@ impl ApiServer {
         let about = About::of(&head.method, &info);
         let (counted, dry) = (self.metrics.requests.enter(&info, about), dry_run(&info));
         let gzip = respond::takes_gzip(&head.headers);
-        let is_long = self.may_take_long(&info, &body);
+        let is_long = may_take_long(&info, &body.size_hint(), |target| self.registry.count(target));
         let received = Box::new(Received {
             head,
             body,
@@ -131,17 +131,6 @@ impl ApiServer {
                 let _until_it_ends = &counted;
             })
         })
-    }
-
-    /// Whether an answer takes about a millisecond of computing or more: a large body is read, or many objects are looked
-    /// at.
-    fn may_take_long(&self, info: &RequestInfo, body: &Incoming) -> bool {
-        let is_large = body.size_hint().upper().is_none_or(|bytes| bytes > LARGE);
-        let goes_through_many = |asked: &ResourceAttributes| {
-            matches!(asked.verb.as_str(), "list" | "watch" | "deletecollection")
-                && Target::of(asked).is_ok_and(|target| self.registry.count(&target) > MANY)
-        };
-        is_large || info.resource().is_some_and(goes_through_many)
     }
 
     /// Authentication, audit, and the rest of the chain: each step that refuses is recorded.
@@ -215,9 +204,52 @@ impl ApiServer {
     }
 }
 
+/// Whether an answer takes about a millisecond of computing or more: a large body is read, or many objects are looked at.
+fn may_take_long(info: &RequestInfo, body: &SizeHint, count: impl Fn(&Target) -> usize) -> bool {
+    let is_large = body.upper().is_none_or(|bytes| bytes > LARGE);
+    let goes_through_many = |asked: &ResourceAttributes| {
+        matches!(asked.verb.as_str(), "list" | "watch" | "deletecollection")
+            && Target::of(asked).is_ok_and(|target| count(&target) > MANY)
+    };
+    is_large || info.resource().is_some_and(goes_through_many)
+}
+
 fn status_of(bad: BadLine) -> Status {
     match bad {
         BadLine::TooLong => Status::new(414, "BadRequest", bad.to_string()),
         BadLine::Malformed => Status::bad_request(bad.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+
+    #[test]
+    fn what_takes_long_is_known_before_it_is_done() {
+        let (unknown, none) = (SizeHint::default(), SizeHint::with_exact(0));
+        let [small, large] = [LARGE, LARGE + 1].map(SizeHint::with_exact);
+        let pods = "/api/v1/namespaces/a/pods";
+        for (method, path, body, objects, is_long) in [
+            ("GET", pods, &none, MANY, false),
+            ("GET", pods, &none, MANY + 1, true),
+            ("GET", "/api/v1/pods?watch=1", &none, MANY + 1, true),
+            ("DELETE", pods, &none, MANY + 1, true),
+            ("GET", "/api/v1/namespaces/a/pods/p", &none, MANY + 1, false),
+            ("DELETE", "/api/v1/namespaces/a/pods/p", &small, MANY + 1, false),
+            ("GET", "/apis/none/v1/things", &none, MANY + 1, false),
+            ("GET", "/healthz", &none, MANY + 1, false),
+            ("POST", pods, &small, 0, false),
+            ("POST", pods, &large, 0, true),
+            ("POST", pods, &unknown, 0, true),
+            ("PATCH", "/api/v1/namespaces/a/pods/p", &large, 0, true),
+        ] {
+            let uri = path.parse().unwrap();
+            let info = RequestInfo::of(&Method::from_bytes(method.as_bytes()).unwrap(), &uri).unwrap();
+            let found = may_take_long(&info, body, |_| objects);
+            assert_eq!(found, is_long, "{method} {path} {body:?} {objects}");
+        }
     }
 }
