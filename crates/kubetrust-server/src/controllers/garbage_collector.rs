@@ -15,6 +15,7 @@ use kubetrust_api::resource::{Kept, Resource, TABLE};
 use kubetrust_api::status::Status;
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio::task::{consume_budget, unconstrained};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
@@ -85,8 +86,10 @@ type Tables = SelectAll<BoxStream<'static, (&'static Resource, Told)>>;
 /// The next of what is told. What comes right after other things waits a little: it comes together with what follows then,
 /// and nobody is in a hurry here.
 async fn next(tables: &mut Tables) -> Option<(&'static Resource, Told)> {
-    if let Some(next) = tables.next().now_or_never() {
-        return next;
+    consume_budget().await;
+    // Without a budget, which would say that there is nothing once it is used up.
+    if let Some(told) = unconstrained(tables.next()).now_or_never() {
+        return told;
     }
     sleep(TOGETHER).await;
     tables.next().await
@@ -398,4 +401,51 @@ async fn drop_finalizer(registry: &Registry, target: &Target, finalizer: &str) -
         Ok(object)
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_there_is_told_at_once_and_what_comes_then_together() {
+        // More than a task may take without a pause.
+        const MANY: usize = 5_000;
+        let (say, heard) = mpsc::channel(MANY);
+        let told = stream::unfold(heard, |mut heard| async {
+            let told = heard.recv().await?;
+            Some(((&TABLE[0], told), heard))
+        });
+        let mut tables = Tables::new();
+        tables.push(told.boxed());
+        for _ in 0..MANY {
+            say.try_send(Told::Current).unwrap();
+        }
+        let begun = Instant::now();
+        for _ in 0..MANY {
+            next(&mut tables).await.unwrap();
+        }
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        let changes = async {
+            for _ in 0..3 {
+                sleep(TOGETHER / 4).await;
+                say.try_send(Told::Current).unwrap();
+            }
+        };
+        let taken = async {
+            let mut times = Vec::new();
+            for _ in 0..3 {
+                next(&mut tables).await.unwrap();
+                times.push(begun.elapsed());
+            }
+            times
+        };
+        let (times, ()) = tokio::join!(taken, changes);
+        assert!(times[0] >= TOGETHER && times[0] == times[2], "{times:?}");
+        drop(say);
+        assert!(next(&mut tables).await.is_none());
+    }
 }

@@ -13,6 +13,7 @@ use kubetrust_api::status::{Cause, Status};
 use serde_json::Value;
 
 use crate::ApiServer;
+use crate::aside;
 use crate::audit::Record;
 use crate::chain::{Authorized, Identity, Received};
 use crate::http::accept::{self, Form};
@@ -252,7 +253,8 @@ impl Call<'_> {
     /// A body as an object of a kind.
     pub fn decoded(&mut self, text: &[u8], expected: Expected<'_>) -> Result<Value, Status> {
         let (text, encoding) = self.readable(text)?;
-        let decoded = decode::object(&text, encoding, expected, self.field_validation()?)?;
+        let validation = self.field_validation()?;
+        let decoded = aside::read(&text, |text| decode::object(text, encoding, expected, validation))?;
         self.warnings.extend(decoded.warnings);
         self.record.request_object(&decoded.object);
         Ok(decoded.object)
@@ -266,7 +268,7 @@ impl Call<'_> {
         let kind = patch::Kind::of_content_type(media_type).ok_or_else(|| unsupported(KINDS))?;
         let text = body::read(incoming).await?;
         self.record.request_patch(&text);
-        patch::read(kind, &text)
+        aside::read(&text, |text| patch::read(kind, text))
     }
 
     /// The body as JSON or YAML: Kubernetes' protobuf is turned into JSON. 415 for what is not spoken here.

@@ -272,7 +272,7 @@ pub fn compress(takes_gzip: bool, reply: Reply) -> Reply {
 }
 
 fn gzip<'a>(pieces: impl Iterator<Item = &'a Bytes>) -> Option<Vec<u8>> {
-    // A millisecond or more: of less nothing is compressed.
+    // That much takes long.
     aside::run(|| {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         for piece in pieces {

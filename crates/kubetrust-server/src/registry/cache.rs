@@ -243,6 +243,19 @@ impl Table {
         self.state.read().objects.len()
     }
 
+    /// Whether there are more objects than so many whose keys begin with `prefix`.
+    pub fn has_more_than(&self, many: usize, prefix: &[u8]) -> bool {
+        let state = self.state.read();
+        let range = (Bound::Included(prefix), Bound::Unbounded);
+        let objects = state.objects.range::<[u8], _>(range);
+        state.objects.len() > many
+            && objects
+                .take(many + 1)
+                .filter(|(key, _)| key.starts_with(prefix))
+                .count()
+                > many
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -862,6 +875,33 @@ mod tests {
         };
         let later = Later::default().and(vec![large(2)], 4).unwrap();
         assert!(later.and(vec![large(3), large(4)], 4).is_none());
+    }
+
+    #[test]
+    fn of_a_prefix_is_known_whether_there_are_more_than_so_many() {
+        let table = Table::new("/registry/pods/".into(), Arc::default());
+        for name in ["a/1", "b/1", "b/2", "b/3", "c/1"] {
+            let text = format!(r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{name}"}}}}"#);
+            let object = Object::from_stored(text.as_bytes(), 1).map(Arc::new);
+            let key = format!("/registry/pods/{name}").into();
+            table.apply(vec![Applied {
+                key,
+                revision: 1,
+                object,
+            }]);
+        }
+        for (many, prefix, is_so) in [
+            (4, "", true),
+            (5, "", false),
+            (2, "b/", true),
+            (3, "b/", false),
+            (0, "c/", true),
+            (1, "c/", false),
+            (0, "d/", false),
+        ] {
+            let found = table.has_more_than(many, format!("/registry/pods/{prefix}").as_bytes());
+            assert_eq!(found, is_so, "{many} {prefix}");
+        }
     }
 
     /// A cache of config maps over a real store that nobody writes to.

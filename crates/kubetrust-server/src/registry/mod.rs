@@ -96,9 +96,10 @@ impl Registry {
             .ok_or_else(Status::no_such_path)
     }
 
-    /// How many objects of the resource there are, in all namespaces.
-    pub fn count(&self, target: &Target) -> usize {
-        self.table(target).map_or(0, |table| table.len())
+    /// Whether a list of the target has more objects than so many.
+    pub fn has_more_than(&self, many: usize, target: &Target) -> bool {
+        let prefix = self.prefix(target);
+        self.table(target).is_ok_and(|table| table.has_more_than(many, &prefix))
     }
 
     /// The key of an object in the store.

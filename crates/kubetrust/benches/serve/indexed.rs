@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::load::{Load, own_runtime};
+use super::load::{Load, in_own_thread};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Frame types (RFC 9113, 6).
@@ -52,12 +52,8 @@ pub enum Asked<'a> {
 }
 
 /// Requests answered, so many at once on one connection, and how many a second that is.
-///
-/// By a thread with a runtime of its own, which waits for the connection itself: of a runtime with several threads, one
-/// would wait, and wake another for every answer.
 pub fn run(load: &Load, asked: Asked<'_>, path: &str, streams: usize, time: Duration) -> (usize, f64) {
-    let whole = || own_runtime().block_on(ask(load, asked, path, streams, time));
-    std::thread::scope(|scope| scope.spawn(whole).join().unwrap())
+    in_own_thread(ask(load, asked, path, streams, time))
 }
 
 async fn ask(load: &Load, asked: Asked<'_>, path: &str, streams: usize, time: Duration) -> (usize, f64) {
@@ -86,7 +82,7 @@ async fn ask(load: &Load, asked: Asked<'_>, path: &str, streams: usize, time: Du
                         assert!(window >= body.len(), "the server does not take what is sent");
                         window -= body.len();
                         let mut block = block.clone();
-                        // Never the same for long: not kept (RFC 7541, 6.2.2).
+                        // Not kept (RFC 7541, 6.2.2): it changes with the digits of the number.
                         block.extend_from_slice(&CONTENT_LENGTH);
                         string(&mut block, &body.len().to_string());
                         frame(&mut out, HEADERS, END_HEADERS, stream, &block);

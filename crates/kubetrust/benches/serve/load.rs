@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -279,16 +279,11 @@ impl Load {
     /// How long GETs take, one after the other, while somebody else has the whole list made as kubectl asks for it: the
     /// shortest first, and how many lists there were.
     pub async fn beside_lists(&self, time: Duration) -> (Vec<Duration>, usize) {
-        let (load, ended) = (self.clone(), Arc::new(AtomicBool::new(false)));
-        let end = Arc::clone(&ended);
-        let asking = std::thread::spawn(move || {
-            let times = load.one_by_one(time);
-            end.store(true, Ordering::Relaxed);
-            times
-        });
+        let load = self.clone();
+        let asking = std::thread::spawn(move || load.one_by_one(time));
         let mut sender = self.connect().await;
         let mut made = 0;
-        while !ended.load(Ordering::Relaxed) {
+        while !asking.is_finished() {
             let mut request = self.request(Method::GET, CONFIG_MAPS, Bytes::new());
             let headers = [("accept", TABLE), ("accept-encoding", "gzip")];
             let headers = headers.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
@@ -302,8 +297,7 @@ impl Load {
         (asking.join().unwrap(), made)
     }
 
-    /// How long GETs of a namespace take, one after the other: the shortest first. In a runtime of its own, so that they
-    /// do not wait for other clients.
+    /// How long GETs of a namespace take, one after the other: the shortest first.
     pub fn one_by_one(&self, time: Duration) -> Vec<Duration> {
         let asking = async {
             let mut sender = self.connect().await;
@@ -316,7 +310,7 @@ impl Load {
             times.sort();
             times
         };
-        std::thread::scope(|scope| scope.spawn(|| own_runtime().block_on(asking)).join().unwrap())
+        in_own_thread(asking)
     }
 
     async fn timed(&self, path: &str) -> (Duration, Bytes) {
@@ -422,9 +416,11 @@ fn objects(round: usize) -> impl Fn(usize) -> Bytes {
     move |number| format!("{before}r{round}-{number}{after}").into()
 }
 
-/// A runtime for one thread.
-pub fn own_runtime() -> Runtime {
-    Builder::new_current_thread().enable_all().build().unwrap()
+/// Runs in a thread that waits for its connections itself: of a runtime with several threads, one would wait, and wake
+/// another for every answer.
+pub fn in_own_thread<T: Send>(work: impl Future<Output = T> + Send) -> T {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    std::thread::scope(|scope| scope.spawn(|| runtime.block_on(work)).join().unwrap())
 }
 
 /// An object of about a KiB.
