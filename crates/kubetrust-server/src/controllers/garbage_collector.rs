@@ -416,6 +416,8 @@ mod tests {
         const MANY: usize = 5_000;
         let (say, heard) = mpsc::channel(MANY);
         let told = stream::unfold(heard, |mut heard| async {
+            // As a queue does.
+            consume_budget().await;
             let told = heard.recv().await?;
             Some(((&TABLE[0], told), heard))
         });
