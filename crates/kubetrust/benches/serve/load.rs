@@ -419,8 +419,11 @@ fn objects(round: usize) -> impl Fn(usize) -> Bytes {
 /// Runs in a thread that waits for its connections itself: of a runtime with several threads, one would wait, and wake
 /// another for every answer.
 pub fn in_own_thread<T: Send>(work: impl Future<Output = T> + Send) -> T {
-    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    std::thread::scope(|scope| scope.spawn(|| runtime.block_on(work)).join().unwrap())
+    let run = || {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(work)
+    };
+    std::thread::scope(|scope| scope.spawn(run).join().unwrap())
 }
 
 /// An object of about a KiB.
