@@ -154,6 +154,18 @@ impl State {
         self.changed = revision;
     }
 
+    /// The objects whose keys begin with `prefix`, from `start` on.
+    fn under(&self, prefix: &[u8], start: &[u8]) -> impl Iterator<Item = (&Bytes, &Arc<Object>)> {
+        let end = prefix_end(prefix);
+        let from = start.max(prefix);
+        // A range that ends before it begins is none.
+        let range = (from < end.as_ref()).then(|| {
+            let bounds = (Bound::Included(from), Bound::Excluded(end.as_ref()));
+            self.objects.range::<[u8], _>(bounds)
+        });
+        range.into_iter().flatten()
+    }
+
     /// `None` if nothing changed.
     fn apply(&mut self, Applied { key, revision, object }: Applied) -> Option<Arc<Change>> {
         let previous = match &object {
@@ -245,15 +257,7 @@ impl Table {
 
     /// Whether there are more objects than so many whose keys begin with `prefix`.
     pub fn has_more_than(&self, many: usize, prefix: &[u8]) -> bool {
-        let state = self.state.read();
-        let range = (Bound::Included(prefix), Bound::Unbounded);
-        let objects = state.objects.range::<[u8], _>(range);
-        state.objects.len() > many
-            && objects
-                .take(many + 1)
-                .filter(|(key, _)| key.starts_with(prefix))
-                .count()
-                > many
+        self.state.read().under(prefix, prefix).nth(many).is_some()
     }
 
     /// Whether there are none.
@@ -277,18 +281,7 @@ impl Table {
     pub fn snapshot(&self, prefix: &[u8], start: Option<&[u8]>, limit: usize) -> Snapshot {
         let reached = self.reached.load(Ordering::Acquire);
         let state = self.state.read();
-        let end = prefix_end(prefix);
-        let from = start.unwrap_or(prefix).max(prefix);
-        if from >= end.as_ref() {
-            return Snapshot {
-                items: Vec::new(),
-                remaining: 0,
-                revision: state.changed.max(reached),
-            };
-        }
-        let mut range = state
-            .objects
-            .range::<[u8], _>((Bound::Included(from), Bound::Excluded(end.as_ref())));
+        let mut range = state.under(prefix, start.unwrap_or(prefix));
         let take = if limit == 0 { usize::MAX } else { limit };
         let items: Vec<_> = range
             .by_ref()
@@ -317,11 +310,8 @@ impl Table {
     /// All objects at these keys now, and every change after.
     pub fn snapshot_and_subscribe(self: &Arc<Self>, keys: Keys) -> (Snapshot, Subscription) {
         let mut state = self.state.write();
-        let end = prefix_end(&keys.prefix);
-        let range = state
-            .objects
-            .range::<[u8], _>((Bound::Included(keys.prefix.as_ref()), Bound::Excluded(end.as_ref())));
-        let items = range
+        let items = state
+            .under(&keys.prefix, &keys.prefix)
             .filter(|(key, _)| keys.contain(key))
             .map(|(key, object)| (key.clone(), Arc::clone(object)))
             .collect();
