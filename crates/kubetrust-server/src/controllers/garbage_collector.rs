@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use kubetrust_api::meta;
 use kubetrust_api::resource::{Kept, Resource, TABLE};
 use kubetrust_api::status::Status;
+use memchr::memmem::Finder;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::{consume_budget, unconstrained};
@@ -125,8 +126,9 @@ impl Place {
 }
 
 /// Who owns what.
-#[derive(Default)]
 struct Owners {
+    /// Without one of these words, a new object has no owner and is not on its way out.
+    marks: [Finder<'static>; 2],
     /// Dependents by the UID of the owner.
     dependents: HashMap<String, HashSet<Arc<Place>>>,
     /// The other way: the UIDs of the owners by that of the dependent.
@@ -146,9 +148,24 @@ enum Work {
     Orphan(Arc<Place>),
 }
 
+impl Default for Owners {
+    fn default() -> Self {
+        Self {
+            marks: ["ownerReferences", "deletionTimestamp"].map(Finder::new),
+            dependents: HashMap::new(),
+            owned_by: HashMap::new(),
+            waiting: HashMap::new(),
+        }
+    }
+}
+
 impl Owners {
     /// Takes a change in, and says what follows from it.
     fn take(&mut self, resource: &'static Resource, kind: Kind, object: &Object) -> Vec<Work> {
+        // Told anew after a gap, it may have had owners: who acts on what is known of them looks at the object again.
+        if kind == Kind::Added && !self.marks.iter().any(|mark| object.mentions(mark)) {
+            return Vec::new();
+        }
         let mut metadata = object.metadata();
         let owners = std::mem::take(&mut metadata.owner_references);
         let owners: Vec<String> = owners.into_iter().map(|owner| owner.uid).collect();

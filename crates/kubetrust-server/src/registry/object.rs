@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::{BufMut, Bytes, BytesMut};
 use kubetrust_api::resource::Resource;
 use kubetrust_store::Revision;
+use memchr::memmem::Finder;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -117,6 +118,12 @@ impl Object {
         // The text goes on behind the metadata; only its first value is read.
         let text = self.json.get(self.body + METADATA.len() - 1..).unwrap_or_default();
         Metadata::deserialize(&mut serde_json::Deserializer::from_slice(text)).unwrap_or_default()
+    }
+
+    /// Whether its text has a word, anywhere. Most objects lack most fields, and that is seen sooner than the metadata is
+    /// read.
+    pub fn mentions(&self, word: &Finder<'_>) -> bool {
+        word.find(&self.json).is_some()
     }
 
     /// The object, parsed and not kept: for passing over many.

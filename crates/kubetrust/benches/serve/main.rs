@@ -24,7 +24,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use load::{Load, Mode};
+use mimalloc::MiMalloc;
 use server::{Setup, Store};
+
+/// As the program has it: a limit gives and takes memory no slower than what it is the limit of.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// How long one measurement runs; each is taken several times, in turn with its limit.
 const ROUND: Duration = Duration::from_secs(2);
@@ -45,6 +50,9 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(asked) = bare::asked_for(&arguments) {
         return bare::serve(&asked);
+    }
+    if let Some(folder) = server::asked_to_read(&arguments) {
+        return server::read(&folder);
     }
     // `cargo test --benches` only asks whether it runs.
     if arguments.iter().any(|argument| argument == "--test") {
