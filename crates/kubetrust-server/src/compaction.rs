@@ -11,9 +11,6 @@ use tracing::{info, warn};
 
 use crate::stop::told;
 
-/// How long etcd keeps what has changed, at least (`--etcd-compaction-interval`).
-pub const INTERVAL: Duration = Duration::from_mins(5);
-
 /// Whoever changes this key first compacts this time. It has no prefix: there is one history for all.
 const KEY: &[u8] = b"compact_rev_key";
 

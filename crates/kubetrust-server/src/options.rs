@@ -62,6 +62,9 @@ pub struct Options {
     pub encryption_provider_config: Option<PathBuf>,
     /// `--etcd-prefix`
     pub prefix: String,
+    /// `--etcd-compaction-interval`: how long etcd keeps what has changed, at least; `None` if this server is not to let it
+    /// forget. The embedded store forgets by itself.
+    pub compaction_interval: Option<Duration>,
     /// `--service-cluster-ip-range` and `--service-node-port-range`
     pub services: Ranges,
     /// PEM that pods are given as `kube-root-ca.crt`, to believe this server by (`--root-ca-file` of the

@@ -197,9 +197,9 @@ pub async fn start_within(options: Options, limits: Limits) -> Result<Running, S
     info!("the defaults of the cluster are in place");
     tokio::spawn(reloading.run(credentials, registry.clone(), audit.clone(), stopped.clone()));
     tokio::spawn(watch_store(registry.clone(), health, stopped.clone()));
-    if matches!(options.store, StoreOptions::Etcd(_)) {
+    if let (StoreOptions::Etcd(_), Some(interval)) = (&options.store, options.compaction_interval) {
         let store = Arc::clone(registry.store());
-        tokio::spawn(compaction::run(store, compaction::INTERVAL, stopped.clone()));
+        tokio::spawn(compaction::run(store, interval, stopped.clone()));
     }
     let leaving = controllers::spawn(&registry, advertised, options.root_ca, used, &stopped);
     Ok(Running {

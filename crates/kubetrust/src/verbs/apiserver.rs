@@ -218,6 +218,16 @@ pub struct ApiserverArgs {
     /// The key of that certificate.
     #[arg(long, value_name = "FILE", help_heading = "Store", requires = "etcd_certfile")]
     pub etcd_keyfile: Option<PathBuf>,
+    /// How long etcd keeps what has changed, at least, as 5m; 0 leaves it to others to let it forget.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = duration,
+        default_value = "5m0s",
+        help_heading = "Store",
+        conflicts_with = "data_dir"
+    )]
+    pub etcd_compaction_interval: Duration,
     /// How values are encrypted where they are stored: an `EncryptionConfiguration`. Read again when it changes.
     #[arg(long, value_name = "FILE", help_heading = "Store")]
     pub encryption_provider_config: Option<PathBuf>,
@@ -345,6 +355,7 @@ impl ApiserverArgs {
             store,
             encryption_provider_config: self.encryption_provider_config,
             prefix: self.etcd_prefix,
+            compaction_interval: Some(self.etcd_compaction_interval).filter(|interval| !interval.is_zero()),
             services,
             root_ca: None,
         })
@@ -380,10 +391,67 @@ fn sni(text: &str) -> Result<SniPair, String> {
     })
 }
 
-/// `12h`, `1h30m`, `45s`, as Go writes durations.
+/// `12h`, `1h30m`, `45s`, as Go writes durations; nothing at all needs no unit.
 fn duration(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
     let span: jiff::SignedDuration = text
         .parse()
         .map_err(|_| format!("{text:?} is no duration; write 12h or 30m"))?;
     Duration::try_from(span).map_err(|_| "a duration can't be negative".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: ApiserverArgs,
+    }
+
+    #[test]
+    fn etcd_forgets_as_often_as_the_flag_says() {
+        let store = "--etcd-servers=https://127.0.0.1:2379";
+        let minutes = |count| Some(Duration::from_mins(count));
+        for (flags, want) in [
+            (&[store][..], Ok(minutes(5))),
+            (&[store, "--etcd-compaction-interval=10m0s"], Ok(minutes(10))),
+            (&[store, "--etcd-compaction-interval=1h"], Ok(minutes(60))),
+            (&[store, "--etcd-compaction-interval=0"], Ok(None)),
+            (&[store, "--etcd-compaction-interval=0s"], Ok(None)),
+            (
+                &[store, "--etcd-compaction-interval=5"],
+                Err("\"5\" is no duration; write 12h or 30m"),
+            ),
+            (
+                &[store, "--etcd-compaction-interval=-5m"],
+                Err("a duration can't be negative"),
+            ),
+            (
+                &["--data-dir=d", "--etcd-compaction-interval=5m"],
+                Err("cannot be used with"),
+            ),
+        ] {
+            let needed = [
+                "apiserver",
+                "--service-account-issuer=https://a",
+                "--service-account-key-file=sa.pub",
+                "--tls-cert-file=a",
+                "--tls-private-key-file=a",
+            ];
+            let parsed = Command::try_parse_from(needed.iter().chain(flags));
+            let said = parsed
+                .map_err(|error| error.to_string())
+                .map(|command| command.args.options().unwrap().compaction_interval);
+            match (said, want) {
+                (Err(said), Err(want)) => assert!(said.contains(want), "{flags:?}: {said}"),
+                (said, want) => assert_eq!(said, want.map_err(str::to_owned), "{flags:?}"),
+            }
+        }
+    }
 }

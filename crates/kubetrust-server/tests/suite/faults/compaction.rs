@@ -125,6 +125,30 @@ async fn changes(other: &Client, maps: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_lets_etcd_forget_if_it_is_told_to() {
+    const INTERVAL: Duration = Duration::from_millis(200);
+    let mut cluster = block_in_place(|| Cluster::alone(Engine::Etcd));
+    for interval in [None, Some(INTERVAL)] {
+        cluster.options.compaction_interval = interval;
+        let running = cluster.start().await;
+        let admin = cluster.client(running.address, cluster.kubeconfig("admin"));
+        let maps = "/api/v1/namespaces/default/configmaps";
+        let begin = revision(&admin.get(maps).await.json());
+        let name = if interval.is_some() { "b" } else { "a" };
+        assert_eq!(admin.post(maps, &config_map(name)).await.code, 201);
+        let exact = format!("{maps}?resourceVersion={begin}&resourceVersionMatch=Exact");
+        let forgets = async || admin.get(&exact).await.code == 410;
+        if interval.is_some() {
+            until("what is old is forgotten", forgets).await;
+        } else {
+            tokio::time::sleep(INTERVAL * 5).await;
+            assert!(!forgets().await);
+        }
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn several_servers_let_etcd_forget_once_an_interval_and_never_what_is_younger() {
     const INTERVAL: Duration = Duration::from_secs(1);
     let cluster = block_in_place(|| Cluster::alone(Engine::Etcd));

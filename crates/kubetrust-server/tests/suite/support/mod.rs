@@ -148,6 +148,7 @@ fn options(root: &Path, address: std::net::IpAddr) -> Options {
         audit_log: None,
         max_requests_in_flight: 400,
         max_mutating_requests_in_flight: 200,
+        compaction_interval: None,
         store: StoreOptions::Embedded(root.join("store")),
         encryption_provider_config: None,
         prefix: "/registry".into(),
