@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use kubetrust_api::decode::{self, Expected, FieldValidation};
+use kubetrust_api::decode::{self, Decoded, Expected, FieldValidation};
 use kubetrust_api::meta;
 use kubetrust_api::patch;
 use kubetrust_api::protobuf;
@@ -252,12 +252,25 @@ impl Call<'_> {
 
     /// A body as an object of a kind.
     pub fn decoded(&mut self, text: &[u8], expected: Expected<'_>) -> Result<Value, Status> {
-        let (text, encoding) = self.readable(text)?;
-        let validation = self.field_validation()?;
-        let decoded = aside::read(&text, |text| decode::object(text, encoding, expected, validation))?;
+        let decoded = self.read_object(text, expected, self.field_validation())?;
         self.warnings.extend(decoded.warnings);
-        self.record.request_object(&decoded.object);
         Ok(decoded.object)
+    }
+
+    /// A body as an object, and as audit is told it. What is wrong with the validation that is asked for is said after it is
+    /// known that the body is of a type that is spoken.
+    fn read_object(
+        &self,
+        text: &[u8],
+        expected: Expected<'_>,
+        validation: Result<FieldValidation, Status>,
+    ) -> Result<Decoded, Status> {
+        let decoded = aside::read(text, |text| {
+            let (text, encoding) = self.readable(text)?;
+            decode::object(&text, encoding, expected, validation?)
+        })?;
+        self.record.request_object(&decoded.object);
+        Ok(decoded)
     }
 
     /// A body as a patch, of the kind that its `Content-Type` says. Server-side apply comes later.
@@ -319,9 +332,7 @@ impl Call<'_> {
                 kind: "DeleteOptions",
                 schema: None,
             };
-            let (text, encoding) = self.readable(text)?;
-            let decoded = decode::object(&text, encoding, expected, FieldValidation::Ignore)?;
-            self.record.request_object(&decoded.object);
+            let decoded = self.read_object(text, expected, Ok(FieldValidation::Ignore))?;
             DeleteOptions::of(&decoded.object)?
         };
         options.dry_run |= self.query.get("dryRun") == "All";
